@@ -1,0 +1,3 @@
+//! The Spanmesh collector.
+
+fn main() {}

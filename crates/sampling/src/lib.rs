@@ -1,0 +1,2 @@
+//! Consistent probability sampling (OTEP 235).
+#![forbid(unsafe_code)]
