@@ -97,6 +97,7 @@ pub fn begin_message(out: &mut Vec<u8>, field: u32) -> OpenMessage {
 /// Ends a message: writes its length, and moves the content where the length needs other than the
 /// reserved bytes, so that the encoding is always the shortest one.
 #[inline]
+#[allow(clippy::needless_pass_by_value, reason = "a message ends once")]
 pub fn end_message(out: &mut Vec<u8>, message: OpenMessage) {
     let length = out.len().saturating_sub(message.content);
     let at = message.content.saturating_sub(RESERVED_LENGTH);

@@ -1,7 +1,32 @@
 //! OTLP as bytes: what the filter and the collector share of the protocol.
 //!
-//! A payload stays encoded from socket to socket; this crate writes it ([`encode`]), and nothing in
-//! it decodes into message structs.
+//! A payload stays encoded from socket to socket. This crate writes it ([`encode`]), proves it well
+//! formed to the last field ([`check`]), reads the parts that a program asks for ([`view`]), cuts it
+//! ([`split`]), translates it from and to OTLP JSON (`json`), and holds what travels back:
+//! [`response`] and [`status`]. Nothing in it decodes into message structs. One table, [`schema`],
+//! says what OTLP 1.11 consists of.
+//!
+//! Features: `json` (default) adds the module `json` and the JSON forms of responses and statuses.
+//!
+//! Left out: profiles (still `v1development`), transport and compression.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
+mod check;
 pub mod encode;
+pub mod schema;
+mod signal;
+mod split;
+pub mod wire;
+
+pub use self::check::{CheckError, Counts, MAX_DEPTH, Problem, check, count};
+pub use self::signal::Signal;
+pub use self::split::split;
