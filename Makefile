@@ -1,0 +1,146 @@
+# Spanmesh: build, demonstrate, test, measure, release.
+# Each target does its own set-up; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+# One heavy build at a time: two links with full LTO at once need more memory than they save time.
+.NOTPARALLEL:
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+PYTHON := .venv/bin/python
+WASM_TARGET := wasm32-wasip1
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+MODULE := dist/spanmesh-filter.wasm
+COLLECTOR := $(TARGET_DIR)/release/spanmesh-collector
+
+# Where the Python programs find the rig, the modules and the binaries.
+export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/envoy
+export PYTHONDONTWRITEBYTECODE := 1
+export SPANMESH_FILTER_WASM := $(CURDIR)/$(MODULE)
+export SPANMESH_COLLECTOR := $(abspath $(COLLECTOR))
+
+# The standard library for WebAssembly: from rustup, or from the distribution's packages.
+HAS_RUSTUP_STD = [ -d "$$(rustc --print target-libdir --target $(WASM_TARGET) 2>/dev/null)" ]
+DISTRO_STD := /usr/lib/wasm32-wasi
+DISTRO_PACKAGES := rustc-web rust-web-src lld wasi-libc
+# The packages ship the library's source, so it is built along with the filter.
+DISTRO_ENV := RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_WASM32_WASIP1_LINKER=wasm-ld \
+	RUSTFLAGS="-C link-self-contained=no -L native=$(DISTRO_STD)"
+DISTRO_FLAGS := -Z build-std=std,panic_abort
+
+# $(call need,PROGRAM,HOW TO GET IT)
+need = command -v $(1) >/dev/null || { echo "make: $(1) is missing: $(2)" >&2; exit 1; }
+# $(call or_fail,SENTENCE): what to say when the command before it failed
+or_fail = || { echo "make: $(1)" >&2; exit 1; }
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# --- set-up ------------------------------------------------------------------------------------
+
+.PHONY: setup setup-rust setup-python setup-js
+setup: setup-rust setup-python setup-js ## Install what the other targets need (quick when it is there)
+
+setup-rust:
+	@$(call need,cargo,install Rust from https://rustup.rs)
+	@if $(HAS_RUSTUP_STD); then exit 0; fi; \
+	if command -v rustup >/dev/null; then \
+	  echo "setup: the Rust target $(WASM_TARGET)"; \
+	  rustup target add $(WASM_TARGET) && exit 0; \
+	fi; \
+	if [ -d $(DISTRO_STD) ] && [ -x /usr/bin/rustc ] && command -v wasm-ld >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "setup: $(DISTRO_PACKAGES), since rustup cannot give $(WASM_TARGET)"; \
+	  apt-get update -q >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qy $(DISTRO_PACKAGES) >/dev/null && exit 0; \
+	fi; \
+	echo "make: no standard library for $(WASM_TARGET): run 'rustup target add $(WASM_TARGET)', or install $(DISTRO_PACKAGES)" >&2; \
+	exit 1
+
+setup-python: .venv/.complete
+
+.venv/.complete: tests/requirements.txt
+	@$(call need,python3,install Python 3.10 or newer)
+	@echo "setup: Python packages into .venv"
+	@python3 -m venv --clear .venv $(call or_fail,python3 cannot make a virtual environment; on Debian install python3-venv)
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r $< $(call or_fail,pip could not install tests/requirements.txt)
+	@touch $@
+
+setup-js: tests/sdk-js/node_modules/.complete
+
+tests/sdk-js/node_modules/.complete: tests/sdk-js/package-lock.json
+	@$(call need,npm,install Node.js 20 or newer)
+	@echo "setup: JavaScript packages into tests/sdk-js/node_modules"
+	@npm ci --prefix tests/sdk-js --no-audit --no-fund --loglevel=error >/dev/null $(call or_fail,npm could not install tests/sdk-js/package-lock.json)
+	@touch $@
+
+# --- build -------------------------------------------------------------------------------------
+
+.PHONY: filter collector
+filter: setup-rust ## Build the filter: dist/spanmesh-filter.wasm
+	@echo "build: the filter"
+	@if $(HAS_RUSTUP_STD); then \
+	  cargo build --locked --release --target $(WASM_TARGET) -p spanmesh-filter; \
+	else \
+	  $(DISTRO_ENV) cargo build --locked --release --target $(WASM_TARGET) -p spanmesh-filter $(DISTRO_FLAGS); \
+	fi $(call or_fail,the filter does not build; the compiler's message is above)
+	@mkdir -p dist
+	@cp $(TARGET_DIR)/$(WASM_TARGET)/release/spanmesh_filter.wasm $(MODULE)
+	@echo "build: $(MODULE), $$(stat -c %s $(MODULE)) bytes"
+
+collector: ## Build the collector: target/release/spanmesh-collector
+	@$(call need,cargo,install Rust from https://rustup.rs)
+	@echo "build: the collector"
+	@cargo build --locked --release -p spanmesh-collector $(call or_fail,the collector does not build; the compiler's message is above)
+
+# --- use, test, measure ------------------------------------------------------------------------
+
+.PHONY: demo test test-rust test-e2e bench bench-filter soak lint
+demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
+	@$(PYTHON) -m demo $(if $(KEEP),--keep)
+
+test: setup filter collector test-rust test-e2e ## All tests: unit, property, end to end with a real Envoy
+
+test-rust:
+	cargo test --locked --workspace
+
+test-e2e:
+	$(PYTHON) -m pytest tests
+
+soak: setup filter collector ## The long forms of the end-to-end tests
+	SPANMESH_SOAK=1 $(PYTHON) -m pytest tests -m soak
+
+bench: setup filter collector ## The ratio table: filter and collector beside their peers
+	$(PYTHON) -m bench
+
+bench-filter: setup-rust setup-python filter ## CPU per request: bare Envoy, its own tracer and access log, ours
+	$(PYTHON) -m bench filter
+
+lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if $(HAS_RUSTUP_STD); then \
+	  set -x; cargo clippy --locked --target $(WASM_TARGET) -p spanmesh-filter -- -D warnings; \
+	else \
+	  echo "lint: the filter is linted natively only; clippy for $(WASM_TARGET) comes with rustup"; \
+	fi
+	$(PYTHON) -m ruff check --config tests/pyproject.toml tests envoy
+	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests envoy
+
+# --- release -----------------------------------------------------------------------------------
+
+.PHONY: release clean
+release: filter collector ## Versioned module and binary with their digests, in dist/
+	@$(call need,sha256sum,install coreutils)
+	@platform="$$(uname -s | tr 'A-Z' 'a-z')-$$(uname -m)"; \
+	cp $(MODULE) dist/spanmesh-filter-$(VERSION).wasm; \
+	cp $(COLLECTOR) "dist/spanmesh-collector-$(VERSION)-$$platform"; \
+	cd dist; \
+	sha256sum spanmesh-filter-$(VERSION).wasm "spanmesh-collector-$(VERSION)-$$platform" | tee SHA256SUMS
+
+clean: ## Remove what was built and installed here
+	cargo clean
+	rm -rf dist .venv .run tests/sdk-js/node_modules

@@ -1,0 +1,1 @@
+"""The demo: three services behind Envoys with the filter, a load, its traces and its account."""

@@ -1,0 +1,163 @@
+"""The demo's mesh: frontend, cart and inventory, each behind an Envoy of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rig.bootstrap import COLLECTOR_CLUSTER, Filter, Sidecar
+from rig.driver import Driver, Hop, Parent, Wish, chain
+from rig.envoy import FilterStats, SidecarEnvoy
+from rig.ports import free_port, listens
+from rig.process import ROOT, Process, Run
+from rig.programs import filter_module
+from rig.records import CLIENT, SERVER
+
+DEMO = ROOT / "envoy" / "demo"
+
+CHAIN = chain("frontend", "cart", "inventory")
+"""The hops of a request that goes all the way."""
+
+RESERVE = "/demo.v1.Inventory/Reserve"
+"""The gRPC method of the inventory."""
+
+
+def plugin(**overrides: Any) -> dict[str, Any]:
+    """Return the filter's configuration in the rig: quick flushes to the rig's collector."""
+    document: dict[str, Any] = {
+        "exporter": {"clusters": [COLLECTOR_CLUSTER]},
+        "batch": {"interval": "200ms"},
+    }
+    for key, value in overrides.items():
+        if isinstance(value, dict) and isinstance(document.get(key), dict):
+            document[key] = {**document[key], **value}
+        else:
+            document[key] = value
+    return document
+
+
+def start_service(
+    run: Run, name: str, *, following: str | None = None, via: int | None = None
+) -> int:
+    """Start one of the demo's HTTP services and return its port."""
+    port = free_port()
+    start_service_on(run, name, port, following=following, via=via)
+    return port
+
+
+def start_service_on(
+    run: Run, name: str, port: int, *, following: str | None = None, via: int | None = None
+) -> Process:
+    """Start one of the demo's HTTP services on a port chosen before."""
+    argv = [sys.executable, DEMO / "services.py", "--name", name, "--listen", f"127.0.0.1:{port}"]
+    if following is not None:
+        argv += ["--next", following]
+    if via is not None:
+        argv += ["--via", f"127.0.0.1:{via}"]
+    process = run.spawn(f"{name}.service", argv)
+    process.wait_until(lambda: listens(port), f"{name} listened")
+    return process
+
+
+def start_grpc_service(run: Run) -> int:
+    """Start the demo's gRPC service and return its port."""
+    port = free_port()
+    process = run.spawn(
+        "inventory.grpc",
+        [sys.executable, DEMO / "grpc_service.py", "--listen", f"127.0.0.1:{port}"],
+    )
+    process.wait_until(lambda: listens(port), "the gRPC service listened")
+    return port
+
+
+class Mesh:
+    """The running mesh. Its telemetry goes to the OTLP/gRPC port `collector`."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        collector: int,
+        configuration: dict[str, Any] | None = None,
+        concurrency: int = 2,
+    ) -> None:
+        loaded = Filter(filter_module(), configuration or plugin())
+
+        def sidecar(name: str, app: int, **more: Any) -> SidecarEnvoy:
+            spec = Sidecar(name, app, loaded, collector, **more)
+            return SidecarEnvoy(run, spec, concurrency=concurrency)
+
+        # From the inside out, since each needs the port of the one that it asks.
+        self.inventory = sidecar(
+            "inventory", start_service(run, "inventory"), app_grpc=start_grpc_service(run)
+        )
+        cart = free_port()
+        self.cart = sidecar("cart", cart, upstreams={"inventory": self.inventory.inbound})
+        start_service_on(
+            run, "cart", cart, following="http://inventory/stock", via=self.cart.outbound
+        )
+        frontend = free_port()
+        self.frontend = sidecar(
+            "frontend",
+            frontend,
+            upstreams={"cart": self.cart.inbound, "inventory": self.inventory.inbound},
+        )
+        start_service_on(
+            run, "frontend", frontend, following="http://cart/items", via=self.frontend.outbound
+        )
+        for envoy in self.envoys:
+            envoy.wait_ready()
+        self.driver = Driver(self.frontend.inbound)
+
+    @property
+    def envoys(self) -> list[SidecarEnvoy]:
+        """All Envoys, from the outside in."""
+        return [self.frontend, self.cart, self.inventory]
+
+    def filter_stats(self) -> list[FilterStats]:
+        """Return the filter's statistics in each Envoy."""
+        return [envoy.filter_stats() for envoy in self.envoys]
+
+
+def plain(label: str = "plain", query: str = "", status: int = 200) -> Wish:
+    """Return a request without any trace headers."""
+    return Wish(label, f"/checkout{query}", CHAIN, status=status)
+
+
+def with_w3c_parent() -> Wish:
+    """Return a request that continues a W3C trace."""
+    parent = Parent.new()
+    return Wish("W3C parent", "/checkout", CHAIN, headers=(parent.traceparent(),), parent=parent)
+
+
+def with_b3_single() -> Wish:
+    """Return a request that continues a B3 trace, in one header."""
+    parent = Parent.new()
+    header = ("b3", f"{parent.trace_id}-{parent.span_id}-1")
+    return Wish("B3 single", "/checkout", CHAIN, headers=(header,), parent=parent)
+
+
+def with_b3_multi() -> Wish:
+    """Return a request that continues a B3 trace, in several headers."""
+    parent = Parent.new()
+    headers = (
+        ("X-B3-TraceId", parent.trace_id),
+        ("X-B3-SpanId", parent.span_id),
+        ("X-B3-Sampled", "1"),
+    )
+    return Wish("B3 multi", "/checkout", CHAIN, headers=headers, parent=parent)
+
+
+def grpc_call(label: str = "gRPC", status: int = 0) -> Wish:
+    """Return a gRPC request from the frontend to the inventory, through both their Envoys."""
+    parent = Parent.new()
+    return Wish(
+        label,
+        RESERVE,
+        (Hop("frontend", CLIENT), Hop("inventory", SERVER)),
+        method="POST",
+        host="inventory",
+        headers=(parent.traceparent(),),
+        parent=parent,
+        status=status,
+    )

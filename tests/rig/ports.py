@@ -1,0 +1,36 @@
+"""Free TCP ports on the loopback address."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+# Below the range from which Linux takes the local port of an outgoing connection (32768 and up),
+# so that a port cannot be taken between the moment it is chosen and the moment it is bound.
+_FIRST, _LAST = 10_240, 32_000
+
+_taken: set[int] = set()
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on and that this process has not been given before."""
+    for _ in range(1_000):
+        port = random.randint(_FIRST, _LAST)
+        if port in _taken:
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _taken.add(port)
+        return port
+    raise RuntimeError(f"no free port between {_FIRST} and {_LAST} in 1000 tries")
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections on the port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
