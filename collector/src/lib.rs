@@ -1,0 +1,9 @@
+//! The Spanmesh collector: receives OTLP, processes it, and delivers it to any number of back ends
+//! without losing any.
+//!
+//! Imports run downwards only: `main` → [`service`] → components ([`receivers`], [`processors`],
+//! [`connectors`], [`exporters`], [`extensions`]) → [`pipeline`] and [`transport`] → [`config`] and
+//! [`telemetry`] → the crates of the workspace. Components never import each other.
+#![forbid(unsafe_code)]
+
+pub mod config;
