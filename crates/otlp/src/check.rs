@@ -75,15 +75,20 @@ struct Segment {
 /// # Errors
 /// The first field that is wrong, with its path.
 pub fn check(signal: Signal, payload: &[u8]) -> Result<Counts, CheckError> {
-    let mut items = 0;
-    check_message(signal.request(), payload, 0, &mut items)?;
-    Ok(Counts { items })
+    check_as(signal.request(), payload)
 }
 
 /// Counts the items of a request that has been [checked](check); what is not well formed is not
 /// counted.
 pub fn count(signal: Signal, payload: &[u8]) -> usize {
     count_level(signal.spine(), payload)
+}
+
+/// [`check`] for any message.
+pub(crate) fn check_as(message: &'static Message, payload: &[u8]) -> Result<Counts, CheckError> {
+    let mut items = 0;
+    check_message(message, payload, 0, &mut items)?;
+    Ok(Counts { items })
 }
 
 // === impl CheckError ===

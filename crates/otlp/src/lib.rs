@@ -22,9 +22,13 @@
 
 mod check;
 pub mod encode;
+#[cfg(feature = "json")]
+pub mod json;
+pub mod response;
 pub mod schema;
 mod signal;
 mod split;
+pub mod status;
 pub mod wire;
 
 pub use self::check::{CheckError, Counts, MAX_DEPTH, Problem, check, count};

@@ -77,21 +77,21 @@ impl Signal {
         }
     }
 
-    /// [`rejected_field`](Self::rejected_field) as OTLP JSON names it.
-    pub const fn rejected_json_field(self) -> &'static str {
-        match self {
-            Self::Traces => "rejectedSpans",
-            Self::Logs => "rejectedLogRecords",
-            Self::Metrics => "rejectedDataPoints",
-        }
-    }
-
     /// The table of the request message.
     pub const fn request(self) -> &'static Message {
         match self {
             Self::Traces => &schema::EXPORT_TRACE_SERVICE_REQUEST,
             Self::Logs => &schema::EXPORT_LOGS_SERVICE_REQUEST,
             Self::Metrics => &schema::EXPORT_METRICS_SERVICE_REQUEST,
+        }
+    }
+
+    /// The table of the response message.
+    pub const fn response(self) -> &'static Message {
+        match self {
+            Self::Traces => &schema::EXPORT_TRACE_SERVICE_RESPONSE,
+            Self::Logs => &schema::EXPORT_LOGS_SERVICE_RESPONSE,
+            Self::Metrics => &schema::EXPORT_METRICS_SERVICE_RESPONSE,
         }
     }
 

@@ -36,6 +36,33 @@ message!(EXPORT_METRICS_SERVICE_REQUEST "ExportMetricsServiceRequest" {
     1 resource_metrics "resourceMetrics" Repeated Nested(&RESOURCE_METRICS);
 });
 
+message!(EXPORT_TRACE_SERVICE_RESPONSE "ExportTraceServiceResponse" {
+    1 partial_success "partialSuccess" Singular Nested(&EXPORT_TRACE_PARTIAL_SUCCESS);
+});
+
+message!(EXPORT_TRACE_PARTIAL_SUCCESS "ExportTracePartialSuccess" {
+    1 rejected_spans "rejectedSpans" Singular Int64;
+    2 error_message "errorMessage" Singular Text;
+});
+
+message!(EXPORT_LOGS_SERVICE_RESPONSE "ExportLogsServiceResponse" {
+    1 partial_success "partialSuccess" Singular Nested(&EXPORT_LOGS_PARTIAL_SUCCESS);
+});
+
+message!(EXPORT_LOGS_PARTIAL_SUCCESS "ExportLogsPartialSuccess" {
+    1 rejected_log_records "rejectedLogRecords" Singular Int64;
+    2 error_message "errorMessage" Singular Text;
+});
+
+message!(EXPORT_METRICS_SERVICE_RESPONSE "ExportMetricsServiceResponse" {
+    1 partial_success "partialSuccess" Singular Nested(&EXPORT_METRICS_PARTIAL_SUCCESS);
+});
+
+message!(EXPORT_METRICS_PARTIAL_SUCCESS "ExportMetricsPartialSuccess" {
+    1 rejected_data_points "rejectedDataPoints" Singular Int64;
+    2 error_message "errorMessage" Singular Text;
+});
+
 // === common, resource ===
 
 message!(ANY_VALUE "AnyValue" {
