@@ -187,3 +187,6 @@ impl fmt::Debug for HeaderValue {
         fmt::Debug::fmt(self.as_str(), f)
     }
 }
+
+#[cfg(test)]
+mod tests;
