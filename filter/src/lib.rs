@@ -1,1 +1,26 @@
-//! The Spanmesh filter.
+//! The Spanmesh filter: a span and an access log record for each request of an Envoy, as OTLP.
+//!
+//! All logic knows only the [`host::Host`] trait, and is built and tested natively; `proxy` alone
+//! speaks Proxy-WASM, and is compiled for wasm only. The way of a request: [`http`] continues its
+//! context (`propagation`, `sampler`), and at its end makes the records (`stream`, `record`);
+//! [`export`] batches them and brings them to a collector; [`root`] holds the configuration and
+//! the life of both.
+
+pub mod config;
+pub mod export;
+pub mod host;
+pub mod http;
+pub mod pairs;
+mod propagation;
+#[cfg(target_arch = "wasm32")]
+mod proxy;
+pub mod random;
+mod record;
+pub mod redact;
+mod request;
+mod resource;
+pub mod root;
+pub mod sampler;
+mod semconv;
+pub mod stats;
+mod stream;

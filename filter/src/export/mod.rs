@@ -1,0 +1,316 @@
+//! From encoded records to acknowledged batches.
+//!
+//! Records are appended to one open batch per signal. A flush (on a tick, or when a batch is full)
+//! seals it and queues it; the queue is sent to a collector's cluster by unary OTLP/gRPC calls, a
+//! few at a time, oldest first. A batch stays in memory until a collector has acknowledged it, has
+//! refused it for good, or the configuration that made it had no time left to drain; whichever it
+//! is, every record of it is counted (`stats`). The memory is bounded by [`Budget`]: over it, the
+//! newest record is the one that is dropped.
+//!
+//! Spec: OTLP 1.11. Left out: OTLP/HTTP, compression.
+
+mod batch;
+mod budget;
+mod response;
+mod retry;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+pub(crate) use self::batch::OpenRecord;
+pub use self::batch::{Envelope, Signal};
+use self::batch::{OpenBatch, SealedBatch};
+pub use self::budget::Budget;
+use self::retry::Backoff;
+use crate::config::Export;
+use crate::host::{CallToken, DispatchError, GrpcCall, Host};
+use crate::random::Random;
+use crate::stats::Stats;
+
+/// So many calls are under way at once: enough for throughput over a slow network, few enough that
+/// a collector that hangs does not hold every batch.
+const MAX_IN_FLIGHT: usize = 4;
+/// So many used buffers are kept for the next batches.
+const MAX_SPARE: usize = 2;
+
+/// gRPC's OK.
+const OK: u32 = 0;
+/// gRPC's UNAVAILABLE: what a call that could not be started comes to.
+const UNAVAILABLE: u32 = 14;
+
+/// The way out of one root context.
+#[derive(Debug)]
+pub struct Exporter {
+    settings: Export,
+    envelope: Envelope,
+    stats: Rc<Stats>,
+    budget: Budget,
+    random: Random,
+    traces: OpenBatch,
+    logs: OpenBatch,
+    queue: VecDeque<SealedBatch>,
+    in_flight: Vec<(CallToken, SealedBatch)>,
+    spare: Vec<Vec<u8>>,
+    backoff: Backoff,
+    /// Which of the configured clusters is used.
+    cluster: usize,
+    /// What this exporter holds of the budget.
+    held: usize,
+}
+
+impl Exporter {
+    /// An exporter without records.
+    pub fn new(
+        settings: Export,
+        envelope: Envelope,
+        stats: Rc<Stats>,
+        budget: Budget,
+        random: Random,
+    ) -> Self {
+        Self {
+            traces: OpenBatch::new(&envelope, Vec::new()),
+            logs: OpenBatch::new(&envelope, Vec::new()),
+            settings,
+            envelope,
+            stats,
+            budget,
+            random,
+            queue: VecDeque::new(),
+            in_flight: Vec::new(),
+            spare: Vec::new(),
+            backoff: Backoff::default(),
+            cluster: 0,
+            held: 0,
+        }
+    }
+
+    /// Adds the record whose fields `encode` appends.
+    pub fn record(&mut self, signal: Signal, encode: impl FnOnce(&mut Vec<u8>)) {
+        let stats = self.stats.of(signal);
+        let batch = match signal {
+            Signal::Traces => &mut self.traces,
+            Signal::Logs => &mut self.logs,
+        };
+        stats.emitted.add(1);
+        let record: OpenRecord = batch.begin();
+        encode(batch.buffer());
+        let bytes = batch.end(record);
+        if self.budget.take(bytes, self.settings.max_queue_bytes) {
+            self.held += bytes;
+            return;
+        }
+        batch.take_back(bytes);
+        stats.dropped_queue_full.add(1);
+    }
+
+    /// Whether a batch is full, so that a flush should not wait for the tick.
+    pub fn is_full(&self) -> bool {
+        let max = self.settings.max_records;
+        self.traces.records() >= max || self.logs.records() >= max
+    }
+
+    /// Seals what there is, and sends what may be sent.
+    pub fn flush(&mut self, host: &impl Host) {
+        self.seal(Signal::Traces);
+        self.seal(Signal::Logs);
+        self.send(host, MAX_IN_FLIGHT);
+    }
+
+    /// Sends what waits for a retry whose time has come.
+    pub fn resend(&mut self, host: &impl Host) {
+        self.send(host, MAX_IN_FLIGHT);
+    }
+
+    /// Sends all that is left, at once.
+    pub fn drain(&mut self, host: &impl Host) {
+        self.seal(Signal::Traces);
+        self.seal(Signal::Logs);
+        self.backoff.succeed();
+        self.send(host, usize::MAX);
+    }
+
+    /// Drops all that is left, and counts it.
+    pub fn abandon(&mut self) {
+        self.seal(Signal::Traces);
+        self.seal(Signal::Logs);
+        let in_flight = std::mem::take(&mut self.in_flight)
+            .into_iter()
+            .map(|(_, batch)| batch);
+        for batch in in_flight
+            .chain(std::mem::take(&mut self.queue))
+            .collect::<Vec<_>>()
+        {
+            self.stats
+                .of(batch.signal)
+                .dropped_shutdown
+                .add(batch.records);
+            self.release(batch);
+        }
+    }
+
+    /// Whether there is nothing left to send or to wait for.
+    pub fn is_idle(&self) -> bool {
+        let open = self.traces.records() + self.logs.records();
+        open == 0 && self.queue.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// How many bytes of records are held.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Takes the answer to a call: its gRPC status, and the message if that is OK.
+    pub fn answered(&mut self, host: &impl Host, token: CallToken, status: u32, message: &[u8]) {
+        let Some(at) = self
+            .in_flight
+            .iter()
+            .position(|(in_flight, _)| *in_flight == token)
+        else {
+            return;
+        };
+        let (_, batch) = self.in_flight.swap_remove(at);
+        if status == OK {
+            self.succeeded(batch, message);
+        } else {
+            self.failed(host, batch, status);
+        }
+        self.send(host, MAX_IN_FLIGHT);
+    }
+
+    fn seal(&mut self, signal: Signal) {
+        let open = match signal {
+            Signal::Traces => &mut self.traces,
+            Signal::Logs => &mut self.logs,
+        };
+        if open.records() == 0 {
+            return;
+        }
+        let next = OpenBatch::new(&self.envelope, self.spare.pop().unwrap_or_default());
+        let batch = std::mem::replace(open, next);
+        self.queue.push_back(batch.seal(signal, &self.envelope));
+    }
+
+    fn send(&mut self, host: &impl Host, max_in_flight: usize) {
+        // While the collector fails, one call at a time finds out whether it is back.
+        let max_in_flight = if self.backoff.is_failing() {
+            1
+        } else {
+            max_in_flight
+        };
+        while self.in_flight.len() < max_in_flight {
+            if self.queue.is_empty() || !self.backoff.allows(host.now()) {
+                return;
+            }
+            let Some(batch) = self.queue.pop_front() else {
+                return;
+            };
+            match self.dispatch(host, &batch) {
+                Ok(token) => self.in_flight.push((token, batch)),
+                Err(error) => {
+                    if let DispatchError::UnknownCluster = error {
+                        log::error!(
+                            "exporter.clusters: Envoy has no cluster {:?}; records wait in the queue",
+                            self.cluster()
+                        );
+                    }
+                    self.failed(host, batch, UNAVAILABLE);
+                }
+            }
+        }
+    }
+
+    fn dispatch(&self, host: &impl Host, batch: &SealedBatch) -> Result<CallToken, DispatchError> {
+        if batch.attempts > 0 {
+            self.stats.of(batch.signal).retried.add(batch.records);
+        }
+        let service = match batch.signal {
+            Signal::Traces => "opentelemetry.proto.collector.trace.v1.TraceService",
+            Signal::Logs => "opentelemetry.proto.collector.logs.v1.LogsService",
+        };
+        host.dispatch(&GrpcCall {
+            cluster: self.cluster(),
+            service,
+            method: "Export",
+            metadata: &self.settings.headers,
+            message: batch.message(),
+            timeout: self.settings.timeout,
+        })
+    }
+
+    fn cluster(&self) -> &str {
+        self.settings
+            .clusters
+            .get(self.cluster)
+            .map(String::as_str)
+            .unwrap_or_default()
+    }
+
+    fn succeeded(&mut self, batch: SealedBatch, message: &[u8]) {
+        if self.backoff.is_failing() {
+            log::info!(
+                "the collector in cluster {:?} accepts records again",
+                self.cluster()
+            );
+        }
+        self.backoff.succeed();
+        let partial = response::partial_success(message);
+        let rejected = partial.rejected.min(batch.records);
+        let stats = self.stats.of(batch.signal);
+        stats.sent.add(batch.records - rejected);
+        stats.rejected.add(rejected);
+        if rejected > 0 || !partial.error_message.is_empty() {
+            log::warn!(
+                "the collector in cluster {:?} rejected {rejected} of {} records: {}",
+                self.cluster(),
+                batch.records,
+                partial.error_message
+            );
+        }
+        self.release(batch);
+    }
+
+    fn failed(&mut self, host: &impl Host, mut batch: SealedBatch, status: u32) {
+        self.stats.exports_failed.add(1);
+        batch.attempts = batch.attempts.saturating_add(1);
+        if !retry::retryable(status, batch.attempts) {
+            log::error!(
+                "the collector in cluster {:?} refused {} records with gRPC status {status}; they \
+                 are dropped",
+                self.cluster(),
+                batch.records
+            );
+            self.stats
+                .of(batch.signal)
+                .dropped_export_failed
+                .add(batch.records);
+            self.release(batch);
+            return;
+        }
+        if !self.backoff.is_failing() {
+            log::warn!(
+                "the collector in cluster {:?} fails with gRPC status {status}; records wait in \
+                 the queue",
+                self.cluster()
+            );
+        }
+        self.next_cluster();
+        self.backoff.fail(host.now(), self.random.next());
+        self.queue.push_front(batch);
+    }
+
+    /// Turns to the next of the configured clusters, so that the retry goes there.
+    fn next_cluster(&mut self) {
+        self.cluster = (self.cluster + 1) % self.settings.clusters.len().max(1);
+    }
+
+    fn release(&mut self, batch: SealedBatch) {
+        self.budget.give_back(batch.budget_bytes);
+        self.held = self.held.saturating_sub(batch.budget_bytes);
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(batch.into_buffer());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

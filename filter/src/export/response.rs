@@ -1,0 +1,76 @@
+//! What a collector says of a batch that it took: `partial_success`.
+//!
+//! Source: opentelemetry-proto 1.11, `collector/{trace,logs}/v1/*_service.proto`; both responses
+//! have the same shape. A response that does not decode is a success all the same, since its status
+//! was OK.
+
+use prost::Message;
+
+/// `ExportTraceServiceResponse` and `ExportLogsServiceResponse`.
+#[derive(Clone, PartialEq, Message)]
+struct ExportResponse {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected: i64,
+    #[prost(string, tag = "2")]
+    error_message: String,
+}
+
+/// How many records were rejected, and why; zero and empty on a full success.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Partial {
+    pub(super) rejected: usize,
+    pub(super) error_message: String,
+}
+
+/// Reads the `partial_success` of a response.
+pub(super) fn partial_success(message: &[u8]) -> Partial {
+    let Some(partial) = ExportResponse::decode(message)
+        .ok()
+        .and_then(|it| it.partial_success)
+    else {
+        return Partial::default();
+    };
+    Partial {
+        rejected: usize::try_from(partial.rejected).unwrap_or(0),
+        error_message: partial.error_message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::logs::v1::{
+        ExportLogsPartialSuccess, ExportLogsServiceResponse,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_partial_success_says_how_many_and_why() {
+        let response = ExportLogsServiceResponse {
+            partial_success: Some(ExportLogsPartialSuccess {
+                rejected_log_records: 3,
+                error_message: "too old".to_owned(),
+            }),
+        };
+        let partial = partial_success(&response.encode_to_vec());
+        assert_eq!(
+            partial,
+            Partial {
+                rejected: 3,
+                error_message: "too old".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn anything_else_is_a_full_success() {
+        assert_eq!(partial_success(&[]), Partial::default());
+        assert_eq!(partial_success(&[0xff, 0xff]), Partial::default());
+    }
+}

@@ -1,0 +1,119 @@
+//! What the filter needs of the proxy that runs it.
+//!
+//! `proxy.rs` implements [`Host`] with Proxy-WASM ABI 0.2.1 host calls; the tests implement it with
+//! a scripted proxy. Every call returns bytes, and none panics whatever status the proxy answers.
+
+use std::time::Duration;
+
+use crate::pairs::Pairs;
+
+/// The host functions, each with the outcome that the filter can act on.
+pub trait Host {
+    /// Nanoseconds since the Unix epoch; 0 if the proxy does not tell.
+    fn now(&self) -> u64;
+
+    /// The request headers; empty outside a stream.
+    fn request_headers(&self) -> Pairs;
+
+    /// Sets a request header in place of its first value, or adds it.
+    fn set_request_header(&self, name: &str, value: &[u8]);
+
+    /// Removes all values of a request header.
+    fn remove_request_header(&self, name: &str);
+
+    /// A property by its path; `None` where it is missing or has no serialised form.
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
+
+    /// Compiles a CEL expression.
+    ///
+    /// # Errors
+    /// [`ExpressionError`] tells a host without CEL from a text that does not parse.
+    fn create_expression(&self, text: &str) -> Result<Expression, ExpressionError>;
+
+    /// Evaluates on the current stream; `None` if any part of it fails.
+    fn evaluate(&self, expression: Expression) -> Option<Vec<u8>>;
+
+    /// Starts a unary gRPC call from the root context.
+    ///
+    /// # Errors
+    /// [`DispatchError`]: the proxy has no such cluster, or the call failed at once. Neither is
+    /// followed by a response.
+    fn dispatch(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError>;
+
+    /// The message of the gRPC response that is being delivered.
+    fn response_message(&self, size: usize) -> Vec<u8>;
+
+    /// Asks for a tick of this root context every `period`.
+    fn set_tick_period(&self, period: Duration);
+
+    /// Tells the proxy that a root context whose `on_done` said "wait" is now done.
+    fn done(&self);
+
+    /// Defines a metric, or finds it by its name; `None` if the proxy refuses.
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Option<Metric>;
+
+    /// Adds to a counter (`delta` > 0) or a gauge.
+    fn add_to_metric(&self, metric: Metric, delta: i64);
+
+    /// Whether the process-wide mark `key` is set.
+    fn has_mark(&self, key: &str) -> bool;
+
+    /// Sets the process-wide mark `key`.
+    fn set_mark(&self, key: &str);
+}
+
+/// A compiled CEL expression of this root context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expression(pub u32);
+
+/// Why an expression cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpressionError {
+    /// The proxy was built without CEL for Wasm.
+    Unsupported,
+    /// The text is not CEL.
+    Invalid,
+}
+
+/// A unary gRPC call.
+#[derive(Clone, Copy, Debug)]
+pub struct GrpcCall<'a> {
+    /// Envoy's cluster name, never empty.
+    pub cluster: &'a str,
+    /// The full service name, without slashes.
+    pub service: &'a str,
+    /// The method name.
+    pub method: &'a str,
+    /// The initial metadata beyond gRPC's own.
+    pub metadata: &'a [(String, String)],
+    /// The encoded request message.
+    pub message: &'a [u8],
+    /// After this the proxy gives up with DEADLINE_EXCEEDED.
+    pub timeout: Duration,
+}
+
+/// Names a call that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallToken(pub u32);
+
+/// Why a call could not be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DispatchError {
+    /// The proxy does not know the cluster.
+    UnknownCluster,
+    /// The cluster has no host that answers, or the proxy failed in another way.
+    Failed,
+}
+
+/// The kinds of Envoy stats that the filter uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down, by deltas: an absolute value of one worker would overwrite the others'.
+    Gauge,
+}
+
+/// A defined metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric(pub u32);

@@ -1,0 +1,188 @@
+//! One request, from its headers to its end.
+//!
+//! In the request phase the context is continued and the headers are written; at the end of the
+//! stream the records are made. The order of `on_log` and `on_done` is the proxy's matter: all is
+//! done in `on_log`. Requests that an earlier filter answered never come to the request phase; they
+//! get their records all the same, with the context that they brought, though it is not passed on.
+
+use std::rc::Rc;
+
+use crate::config::Role;
+use crate::export::Signal;
+use crate::host::Host;
+use crate::pairs::Pairs;
+use crate::propagation::{self, Hop};
+use crate::record::{Identity, Record, Side, log_record, span};
+use crate::request::Request;
+use crate::root::Active;
+use crate::stream::{Attributes, Direction};
+
+/// The context of one request.
+#[derive(Debug)]
+pub struct Http {
+    /// `None` where the configuration was refused: the request passes untouched.
+    active: Option<Rc<Active>>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The request headers were not seen.
+    New,
+    /// Nothing is recorded.
+    Ignored,
+    /// The request is under way.
+    Seen(Seen),
+}
+
+/// A request whose headers were seen.
+#[derive(Debug)]
+struct Seen {
+    /// As they arrived, before other filters and the route changed them.
+    headers: Pairs,
+    /// What the records are linked to; only an access log record can do without.
+    identity: Option<Identity>,
+    /// Whether a span is recorded.
+    sampled: bool,
+}
+
+impl Http {
+    pub(crate) fn new(active: Option<Rc<Active>>) -> Self {
+        Self {
+            active,
+            phase: Phase::New,
+        }
+    }
+
+    /// The request headers have arrived.
+    pub fn on_request_headers(&mut self, host: &impl Host) {
+        let Some(active) = &self.active else {
+            return;
+        };
+        let headers = host.request_headers();
+        if Request::new(&headers).is_otlp_export() {
+            self.phase = Phase::Ignored;
+            return;
+        }
+        let hop = active.hop(&headers);
+        if let Some(hop) = &hop {
+            hop.inject(host, &headers, &active.config.formats);
+        }
+        self.phase = Phase::Seen(Seen::new(active, headers, hop));
+    }
+
+    /// The stream has ended. Returns whether the root context should flush now.
+    pub fn on_log(&mut self, host: &impl Host) -> bool {
+        let Some(active) = &self.active else {
+            return false;
+        };
+        let seen = match std::mem::replace(&mut self.phase, Phase::Ignored) {
+            Phase::Seen(seen) => seen,
+            Phase::Ignored => return false,
+            Phase::New => {
+                let headers = host.request_headers();
+                if Request::new(&headers).is_otlp_export() {
+                    return false;
+                }
+                let hop = active.hop(&headers);
+                Seen::new(active, headers, hop)
+            }
+        };
+        active.record(host, &seen)
+    }
+}
+
+impl Seen {
+    fn new(active: &Active, headers: Pairs, hop: Option<Hop>) -> Self {
+        match hop {
+            Some(Hop {
+                identity, sampled, ..
+            }) => Self {
+                headers,
+                identity: Some(identity),
+                sampled,
+            },
+            None => {
+                let formats = &active.config.formats;
+                let identity = propagation::caller(&headers, formats, &active.stats);
+                Self {
+                    headers,
+                    identity,
+                    sampled: false,
+                }
+            }
+        }
+    }
+}
+
+impl Active {
+    /// This hop's span, if spans are made at all.
+    fn hop(&self, headers: &Pairs) -> Option<Hop> {
+        let config = &self.config;
+        config.spans.then(|| {
+            Hop::new(
+                headers,
+                &config.formats,
+                &config.sampler,
+                &self.random,
+                &self.stats,
+            )
+        })
+    }
+
+    /// Makes the records of a request that has ended. Returns whether a batch is full.
+    fn record(&self, host: &impl Host, seen: &Seen) -> bool {
+        self.stats.requests.add(1);
+        if self.config.spans && !seen.sampled {
+            self.stats.spans_sampled_out.add(1);
+        }
+        let span = seen.identity.as_ref().filter(|_| seen.sampled);
+        if span.is_none() && !self.config.access_log {
+            return false;
+        }
+        let (stream, failed) = self.attributes.read(host);
+        if failed {
+            self.stats.attributes_failed.add(1);
+        }
+        let attributes = stream.attributes();
+        let request = Request::new(&seen.headers);
+        let record = Record::new(
+            self.side(&attributes),
+            &request,
+            &attributes,
+            if attributes.start_time == 0 {
+                host.now()
+            } else {
+                0
+            },
+            &self.config.redaction,
+            self.config.value_limit,
+        );
+        let mut exporter = self.exporter.borrow_mut();
+        if let Some(identity) = span {
+            exporter.record(Signal::Traces, |out| span::encode(&record, identity, out));
+        }
+        if self.config.access_log {
+            let identity = seen.identity.as_ref();
+            exporter.record(Signal::Logs, |out| {
+                log_record::encode(&record, identity, out)
+            });
+        }
+        exporter.is_full()
+    }
+
+    fn side(&self, attributes: &Attributes<'_>) -> Side {
+        match self.config.role {
+            Role::Inbound | Role::Gateway => Side::Server,
+            Role::Outbound => Side::Client,
+            Role::Auto if self.is_gateway => Side::Server,
+            Role::Auto => match attributes.listener_direction {
+                Direction::Outbound => Side::Client,
+                Direction::Inbound | Direction::Unspecified => Side::Server,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

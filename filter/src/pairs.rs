@@ -1,0 +1,142 @@
+//! Proxy-WASM's serialised list of pairs: header maps and CEL lists, read in place.
+//!
+//! Layout (proxy-wasm-cpp-host, `pairs_util`): `u32 count`, then `count` times `u32 name length,
+//! u32 value length`, then all names and values, each followed by a NUL; integers are
+//! little-endian. A CEL list arrives as pairs whose values are empty.
+//!
+//! Left out: writing, since no host call that the filter makes takes pairs that are not empty.
+
+use spanmesh_trace_context::Carrier;
+
+/// A list of pairs as the host wrote it. Bytes that do not have the layout read as a shorter list.
+#[derive(Clone, Debug, Default)]
+pub struct Pairs(Vec<u8>);
+
+/// The iterator of [`Pairs::iter`].
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    lengths: &'a [u8],
+    data: &'a [u8],
+}
+
+impl Pairs {
+    /// Takes the host's bytes; nothing is copied.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The pairs in order.
+    pub fn iter(&self) -> Iter<'_> {
+        let empty = Iter {
+            lengths: &[],
+            data: &[],
+        };
+        let Some((count, rest)) = self.0.split_first_chunk::<4>() else {
+            return empty;
+        };
+        let lengths = (u32::from_le_bytes(*count) as usize).saturating_mul(8);
+        let Some((lengths, data)) = rest.split_at_checked(lengths) else {
+            return empty;
+        };
+        Iter { lengths, data }
+    }
+
+    /// The value of the first pair with this name.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name_length, rest) = self.lengths.split_first_chunk::<4>()?;
+        let (value_length, rest) = rest.split_first_chunk::<4>()?;
+        let (name, data) = split_terminated(self.data, u32::from_le_bytes(*name_length))?;
+        let (value, data) = split_terminated(data, u32::from_le_bytes(*value_length))?;
+        self.lengths = rest;
+        self.data = data;
+        Some((name, value))
+    }
+}
+
+impl<'a> IntoIterator for &'a Pairs {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Carrier for Pairs {
+    fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let name = name.as_bytes();
+        self.iter()
+            .filter(move |(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+}
+
+#[inline]
+fn split_terminated(data: &[u8], length: u32) -> Option<(&[u8], &[u8])> {
+    let (taken, rest) = data.split_at_checked(length as usize)?;
+    let (_, rest) = rest.split_first()?;
+    Some((taken, rest))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Pairs as a host writes them.
+    pub(crate) fn pairs(list: &[(&[u8], &[u8])]) -> Pairs {
+        let mut bytes = (list.len() as u32).to_le_bytes().to_vec();
+        for (name, value) in list {
+            bytes.extend((name.len() as u32).to_le_bytes());
+            bytes.extend((value.len() as u32).to_le_bytes());
+        }
+        for (name, value) in list {
+            bytes.extend_from_slice(name);
+            bytes.push(0);
+            bytes.extend_from_slice(value);
+            bytes.push(0);
+        }
+        Pairs::new(bytes)
+    }
+
+    #[test]
+    fn pairs_come_back_in_order_with_repeats() {
+        let list: &[(&[u8], &[u8])] = &[
+            (b":path", b"/a"),
+            (b"tracestate", b"a=1"),
+            (b"tracestate", b"b=\xff"),
+        ];
+        let pairs = pairs(list);
+        assert!(pairs.iter().eq(list.iter().copied()));
+        let name = "tracestate".to_owned();
+        assert!(pairs.values(&name).eq([b"a=1".as_slice(), b"b=\xff"]));
+        assert_eq!(pairs.get(b":path"), Some(b"/a".as_slice()));
+        assert_eq!(pairs.get(b"host"), None);
+    }
+
+    #[test]
+    fn truncated_pairs_are_a_shorter_list() {
+        let whole = pairs(&[(b"a", b"1"), (b"b", b"2")]);
+        for length in 0..whole.0.len() {
+            let cut = Pairs::new(whole.0.get(..length).unwrap().to_vec());
+            assert!(cut.iter().count() < 2, "{length}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = Pairs::new(bytes).iter().count();
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! From the context that a request brought to the one that it takes along.
+//!
+//! Source: W3C Trace Context Level 2 (processing model), B3, OTEP 235. The parsing is in
+//! `spanmesh-trace-context`; here is what a hop does: continue or restart, decide, make a span id,
+//! and change as few headers as it can, since each change clears Envoy's route cache.
+
+use spanmesh_trace_context::{
+    Carrier, Extraction, Format, InvalidHeaders, SpanContext, TraceFlags, extract, header, headers,
+    stale_headers,
+};
+
+use crate::host::Host;
+use crate::pairs::Pairs;
+use crate::random::Random;
+use crate::record::Identity;
+use crate::sampler::{Sampler, Verdict};
+use crate::stats::Stats;
+
+/// What a hop made of a request's context.
+#[derive(Debug)]
+pub(crate) struct Hop {
+    /// The ids of this hop's span.
+    pub(crate) identity: Identity,
+    /// Whether the span is recorded.
+    pub(crate) sampled: bool,
+    /// B3's debug, to be passed on.
+    debug: bool,
+    /// Whether the list that is passed on is the one that arrived.
+    tracestate_is_unchanged: bool,
+}
+
+impl Hop {
+    /// Continues the context of the request, or starts a new trace.
+    pub(crate) fn new(
+        request_headers: &Pairs,
+        formats: &[Format],
+        sampler: &Sampler,
+        random: &Random,
+        stats: &Stats,
+    ) -> Self {
+        let Extraction {
+            context,
+            root_sampling,
+            invalid,
+        } = extract(request_headers, formats);
+        count_invalid(invalid, stats);
+        let trace_id = context
+            .as_ref()
+            .map_or_else(|| random.trace_id(), |it| it.trace_id);
+        let parent = context
+            .as_ref()
+            .map_or(root_sampling, |it| Some(it.sampling));
+        let tracestate = context.as_ref().and_then(|it| it.tracestate.as_ref());
+        let Verdict {
+            sampled,
+            debug,
+            tracestate: changed,
+        } = sampler.decide(parent, &trace_id, tracestate);
+        // A new trace id is random in all its bytes; of a continued one only its maker knows.
+        let flags = context.as_ref().map_or(TraceFlags::RANDOM, |it| it.flags);
+        let tracestate_is_unchanged = changed.is_none();
+        let tracestate = match (&changed, tracestate) {
+            (Some(changed), _) => changed.as_str(),
+            (None, Some(unchanged)) => unchanged.as_str(),
+            (None, None) => "",
+        };
+        Self {
+            identity: Identity {
+                trace_id,
+                span_id: random.span_id(),
+                parent: context.as_ref().map(|it| it.parent_id),
+                flags: flags.with_sampled(sampled).bits(),
+                tracestate: tracestate.as_bytes().to_vec(),
+            },
+            sampled,
+            debug,
+            tracestate_is_unchanged,
+        }
+    }
+
+    /// Writes the context of this hop's span into the request.
+    pub(crate) fn inject(&self, host: &impl Host, request_headers: &Pairs, formats: &[Format]) {
+        let has = |name: &str| request_headers.values(name).next().is_some();
+        let set = |name: &str, value: &[u8]| {
+            // Envoy replaces the first value only.
+            if request_headers.values(name).nth(1).is_some() {
+                host.remove_request_header(name);
+            }
+            host.set_request_header(name, value);
+        };
+        let context = SpanContext {
+            trace_id: self.identity.trace_id,
+            span_id: self.identity.span_id,
+            flags: TraceFlags::from_bits(self.identity.flags),
+            debug: self.debug,
+        };
+        for format in formats {
+            for (name, value) in headers(&context, *format) {
+                set(name, value.as_bytes());
+            }
+        }
+        for name in stale_headers(formats, self.debug).filter(|name| has(name)) {
+            host.remove_request_header(name);
+        }
+        if !formats.contains(&Format::TraceContext) {
+            return;
+        }
+        if self.identity.tracestate.is_empty() {
+            // Without a valid `traceparent` beside it, or not valid itself: it must not go on.
+            if has(header::TRACESTATE) {
+                host.remove_request_header(header::TRACESTATE);
+            }
+        } else if !self.tracestate_is_unchanged {
+            set(header::TRACESTATE, &self.identity.tracestate);
+        }
+    }
+}
+
+/// The ids that an access log record gets where no span is made: those of the caller's span, since
+/// the headers go on untouched.
+pub(crate) fn caller(
+    request_headers: &Pairs,
+    formats: &[Format],
+    stats: &Stats,
+) -> Option<Identity> {
+    let Extraction {
+        context, invalid, ..
+    } = extract(request_headers, formats);
+    count_invalid(invalid, stats);
+    let context = context?;
+    Some(Identity {
+        trace_id: context.trace_id,
+        span_id: context.parent_id,
+        parent: None,
+        flags: context.flags.bits(),
+        tracestate: Vec::new(),
+    })
+}
+
+fn count_invalid(invalid: InvalidHeaders, stats: &Stats) {
+    if invalid.is_empty() {
+        return;
+    }
+    let kinds = [
+        (InvalidHeaders::TRACEPARENT, &stats.invalid_traceparent),
+        (InvalidHeaders::TRACESTATE, &stats.invalid_tracestate),
+        (InvalidHeaders::B3, &stats.invalid_b3),
+        (InvalidHeaders::B3_MULTI, &stats.invalid_b3multi),
+    ];
+    for (kind, counter) in kinds {
+        if invalid.contains(kind) {
+            counter.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! What a request becomes: a span and an access log record with the same attributes.
+//!
+//! A [`Record`] gathers the facts once, from the request headers and from what Envoy knows at the
+//! end of the stream; [`span`] and [`log_record`] encode it. Source: semantic conventions 1.44.0.
+
+mod address;
+mod flags;
+pub(crate) mod log_record;
+mod outcome;
+pub(crate) mod span;
+mod text;
+
+use std::borrow::Cow;
+
+use spanmesh_otlp::encode::{put_double_attribute, put_int_attribute, put_string_attribute};
+use spanmesh_trace_context::{SpanId, TraceId};
+
+use self::outcome::{ErrorType, Outcome};
+use self::text::text;
+use crate::redact::{self, Redaction};
+use crate::request::Request;
+use crate::semconv;
+use crate::stream::Attributes;
+
+/// `http.request.method` of a method that the conventions do not list.
+const OTHER_METHOD: &str = "_OTHER";
+/// The conventions' methods, which are case-sensitive.
+const METHODS: [&[u8]; 10] = [
+    b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE",
+    b"QUERY",
+];
+
+/// The side of a request that is described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The proxy received it for its workload.
+    Server,
+    /// The proxy sent it for its workload.
+    Client,
+}
+
+/// The ids under which a request is recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) parent: Option<SpanId>,
+    /// W3C trace flags.
+    pub(crate) flags: u8,
+    /// The `tracestate` that was passed on, valid by its grammar.
+    pub(crate) tracestate: Vec<u8>,
+}
+
+/// The facts about one request.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    side: Side,
+    request: &'a Request<'a>,
+    attributes: &'a Attributes<'a>,
+    grpc_method: Option<&'a [u8]>,
+    query: Cow<'a, [u8]>,
+    outcome: Outcome,
+    /// Unix nanoseconds.
+    start: u64,
+    /// Unix nanoseconds.
+    end: u64,
+    value_limit: usize,
+}
+
+/// Appends attributes to a record.
+#[derive(Debug)]
+struct AttributeWriter<'a> {
+    out: &'a mut Vec<u8>,
+    /// The number of the record's `attributes` field.
+    field: u32,
+    value_limit: usize,
+}
+
+impl<'a> Record<'a> {
+    /// Gathers the facts. `now` stands in for the times that Envoy does not know.
+    pub(crate) fn new(
+        side: Side,
+        request: &'a Request<'a>,
+        attributes: &'a Attributes<'a>,
+        now: u64,
+        redaction: &Redaction,
+        value_limit: usize,
+    ) -> Self {
+        let grpc_method = request.grpc_method();
+        let start = if attributes.start_time == 0 {
+            now
+        } else {
+            attributes.start_time
+        };
+        Self {
+            side,
+            request,
+            attributes,
+            grpc_method,
+            query: redaction.query(request.query()),
+            outcome: Outcome::new(side, attributes, grpc_method.is_some()),
+            start,
+            end: start.saturating_add(attributes.duration),
+            value_limit,
+        }
+    }
+
+    /// What span and access log record have in common.
+    fn write_attributes(&self, writer: &mut AttributeWriter<'_>) {
+        self.write_request(writer);
+        match self.side {
+            Side::Server => self.write_server(writer),
+            Side::Client => self.write_client(writer),
+        }
+        self.write_response(writer);
+        self.write_upstream(writer);
+    }
+
+    fn write_request(&self, writer: &mut AttributeWriter<'_>) {
+        match self.known_method() {
+            Some(method) => writer.text(semconv::HTTP_REQUEST_METHOD, method),
+            None => {
+                writer.text(semconv::HTTP_REQUEST_METHOD, OTHER_METHOD.as_bytes());
+                writer.text_if(semconv::HTTP_REQUEST_METHOD_ORIGINAL, self.request.method);
+            }
+        }
+        if let Some(method) = self.grpc_method {
+            writer.text(semconv::RPC_SYSTEM_NAME, b"grpc");
+            writer.text(semconv::RPC_METHOD, method);
+        }
+        writer.text_if(semconv::NETWORK_PROTOCOL_VERSION, self.protocol_version());
+        writer.text_if(semconv::USER_AGENT_ORIGINAL, self.request.user_agent);
+    }
+
+    fn write_server(&self, writer: &mut AttributeWriter<'_>) {
+        writer.text(semconv::URL_PATH, self.request.path());
+        writer.text_if(semconv::URL_QUERY, &self.query);
+        writer.text_if(semconv::URL_SCHEME, address::scheme(self.request));
+        writer.host_port(
+            semconv::SERVER_ADDRESS,
+            semconv::SERVER_PORT,
+            address::server(self.request),
+        );
+        let source = self.attributes.source_address;
+        writer.text_if(
+            semconv::CLIENT_ADDRESS,
+            address::client(self.request, source),
+        );
+        writer.peer(source);
+    }
+
+    fn write_client(&self, writer: &mut AttributeWriter<'_>) {
+        writer.text(semconv::URL_FULL, &self.full_url());
+        // The proxy knows only what the workload asked it for; nobody stands in front of it.
+        let (host, port) = address::server(&Request {
+            forwarded: &[],
+            forwarded_host: &[],
+            forwarded_proto: &[],
+            ..*self.request
+        });
+        writer.host_port(semconv::SERVER_ADDRESS, semconv::SERVER_PORT, (host, port));
+        writer.peer(self.attributes.upstream_address);
+        if let Some(resent @ 1..) = self.attributes.upstream_attempts.checked_sub(1) {
+            writer.int(semconv::HTTP_REQUEST_RESEND_COUNT, resent);
+        }
+    }
+
+    fn write_response(&self, writer: &mut AttributeWriter<'_>) {
+        if self.attributes.response_code != 0 {
+            let code = u64::from(self.attributes.response_code);
+            writer.int(semconv::HTTP_RESPONSE_STATUS_CODE, code);
+        }
+        if let (Some(_), Some(status)) = (self.grpc_method, self.attributes.grpc_status) {
+            let code = outcome::grpc_code(status);
+            writer.text(semconv::RPC_RESPONSE_STATUS_CODE, code.as_bytes());
+        }
+        match self.outcome.error {
+            Some(ErrorType::Status(code)) => {
+                writer.text(semconv::ERROR_TYPE, code.to_string().as_bytes());
+            }
+            Some(ErrorType::Name(name)) => writer.text(semconv::ERROR_TYPE, name.as_bytes()),
+            None => {}
+        }
+        if self.attributes.response_flags != 0 {
+            let names: Vec<&str> = flags::names(self.attributes.response_flags).collect();
+            writer.text_if(semconv::RESPONSE_FLAGS, names.join(",").as_bytes());
+        }
+        writer.text_if(
+            semconv::RESPONSE_CODE_DETAILS,
+            self.attributes.response_code_details,
+        );
+    }
+
+    fn write_upstream(&self, writer: &mut AttributeWriter<'_>) {
+        writer.text_if(semconv::UPSTREAM_CLUSTER, self.attributes.cluster_name);
+        if self.side == Side::Server {
+            writer.text_if(semconv::UPSTREAM_ADDRESS, self.attributes.upstream_address);
+        }
+        let failure = self.attributes.upstream_transport_failure;
+        writer.text_if(semconv::UPSTREAM_TRANSPORT_FAILURE, failure);
+        writer.text_if(semconv::ROUTE_NAME, self.attributes.route_name);
+    }
+
+    /// The method, if the conventions list it.
+    fn known_method(&self) -> Option<&'a [u8]> {
+        METHODS
+            .contains(&self.request.method)
+            .then_some(self.request.method)
+    }
+
+    /// `1.1`, `2`, …
+    fn protocol_version(&self) -> &'a [u8] {
+        self.attributes
+            .protocol
+            .strip_prefix(b"HTTP/")
+            .unwrap_or_default()
+    }
+
+    /// The absolute URL without its secrets.
+    fn full_url(&self) -> Vec<u8> {
+        let mut url = self.request.scheme.to_vec();
+        url.extend_from_slice(b"://");
+        url.extend_from_slice(&redact::authority(self.request.authority));
+        url.extend_from_slice(self.request.path());
+        if !self.query.is_empty() {
+            url.push(b'?');
+            url.extend_from_slice(&self.query);
+        }
+        url
+    }
+}
+
+impl AttributeWriter<'_> {
+    fn text(&mut self, key: &str, value: &[u8]) {
+        let value = text(value, self.value_limit);
+        put_string_attribute(self.out, self.field, key, value.as_bytes());
+    }
+
+    /// Leaves out what is empty: Envoy does not tell empty from missing.
+    fn text_if(&mut self, key: &str, value: &[u8]) {
+        if !value.is_empty() {
+            self.text(key, value);
+        }
+    }
+
+    fn int(&mut self, key: &str, value: u64) {
+        put_int_attribute(
+            self.out,
+            self.field,
+            key,
+            i64::try_from(value).unwrap_or(i64::MAX),
+        );
+    }
+
+    /// Nanoseconds as milliseconds.
+    fn millis(&mut self, key: &str, nanos: u64) {
+        put_double_attribute(self.out, self.field, key, nanos as f64 / 1e6);
+    }
+
+    fn host_port(&mut self, host_key: &str, port_key: &str, value: address::HostPort<'_>) {
+        let (host, port) = value;
+        if host.is_empty() {
+            return;
+        }
+        self.text(host_key, host);
+        if let Some(port) = port {
+            self.int(port_key, u64::from(port));
+        }
+    }
+
+    fn peer(&mut self, address: &[u8]) {
+        self.host_port(
+            semconv::NETWORK_PEER_ADDRESS,
+            semconv::NETWORK_PEER_PORT,
+            address::host_port(address),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

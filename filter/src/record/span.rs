@@ -1,0 +1,77 @@
+//! A request as an OTLP span.
+//!
+//! Source: opentelemetry-proto 1.11, `trace/v1/trace.proto`.
+
+use spanmesh_otlp::encode::{
+    begin_message, end_message, put_bytes, put_fixed32, put_fixed64, put_uint,
+};
+
+use super::{AttributeWriter, Identity, Record, Side, text};
+
+/// Field numbers of `Span`.
+mod field {
+    pub(super) const TRACE_ID: u32 = 1;
+    pub(super) const SPAN_ID: u32 = 2;
+    pub(super) const TRACE_STATE: u32 = 3;
+    pub(super) const PARENT_SPAN_ID: u32 = 4;
+    pub(super) const NAME: u32 = 5;
+    pub(super) const KIND: u32 = 6;
+    pub(super) const START_TIME_UNIX_NANO: u32 = 7;
+    pub(super) const END_TIME_UNIX_NANO: u32 = 8;
+    pub(super) const ATTRIBUTES: u32 = 9;
+    pub(super) const STATUS: u32 = 15;
+    pub(super) const FLAGS: u32 = 16;
+}
+
+/// `Status.code`.
+const STATUS_CODE: u32 = 3;
+/// `STATUS_CODE_ERROR`.
+const STATUS_CODE_ERROR: u64 = 2;
+/// `SPAN_KIND_SERVER`.
+const KIND_SERVER: u64 = 2;
+/// `SPAN_KIND_CLIENT`.
+const KIND_CLIENT: u64 = 3;
+/// The next bit says whether the parent is remote.
+const HAS_IS_REMOTE: u32 = 0x100;
+/// The parent was in a header, so in another process.
+const IS_REMOTE: u32 = 0x200;
+/// The name of a span whose method is not listed.
+const UNKNOWN_METHOD_NAME: &[u8] = b"HTTP";
+
+/// Appends the fields of the span.
+pub(crate) fn encode(record: &Record<'_>, identity: &Identity, out: &mut Vec<u8>) {
+    put_bytes(out, field::TRACE_ID, identity.trace_id.as_bytes());
+    put_bytes(out, field::SPAN_ID, identity.span_id.as_bytes());
+    if !identity.tracestate.is_empty() {
+        put_bytes(out, field::TRACE_STATE, &identity.tracestate);
+    }
+    let mut flags = u32::from(identity.flags) | HAS_IS_REMOTE;
+    if let Some(parent) = &identity.parent {
+        put_bytes(out, field::PARENT_SPAN_ID, parent.as_bytes());
+        flags |= IS_REMOTE;
+    }
+    // The path never: a name has to be of low cardinality.
+    let name = record
+        .grpc_method
+        .or_else(|| record.known_method())
+        .unwrap_or(UNKNOWN_METHOD_NAME);
+    put_bytes(out, field::NAME, text(name, record.value_limit).as_bytes());
+    let kind = match record.side {
+        Side::Server => KIND_SERVER,
+        Side::Client => KIND_CLIENT,
+    };
+    put_uint(out, field::KIND, kind);
+    put_fixed64(out, field::START_TIME_UNIX_NANO, record.start);
+    put_fixed64(out, field::END_TIME_UNIX_NANO, record.end);
+    record.write_attributes(&mut AttributeWriter {
+        out,
+        field: field::ATTRIBUTES,
+        value_limit: record.value_limit,
+    });
+    if record.outcome.error.is_some() {
+        let status = begin_message(out, field::STATUS);
+        put_uint(out, STATUS_CODE, STATUS_CODE_ERROR);
+        end_message(out, status);
+    }
+    put_fixed32(out, field::FLAGS, flags);
+}

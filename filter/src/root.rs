@@ -1,0 +1,251 @@
+//! The root context: configuration, batches, export, ticks, drain.
+//!
+//! A VM has one root context per configuration. While an update is under way there are two: the new
+//! one takes the new requests, the old one ends its requests and sends what it holds.
+//!
+//! A first configuration that is wrong is accepted, since Envoy would answer 500 to every request
+//! (even under FAIL_OPEN) or not start at all; traffic then passes untouched, and the log and a
+//! gauge say why. A wrong update is refused, and the configuration in force stays. A mark in
+//! Envoy's shared data, set by the first good configuration, tells the two apart.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::config::{Config, Environment};
+use crate::export::{Budget, Envelope, Exporter};
+use crate::host::{CallToken, Host};
+use crate::http::Http;
+use crate::random::Random;
+use crate::resource::Resource;
+use crate::semconv;
+use crate::stats::Stats;
+use crate::stream::Reader;
+
+/// Retries and stats are looked at this often, or more often where `batch.interval` is shorter.
+const MAX_TICK: Duration = Duration::from_secs(1);
+
+/// What all root contexts of one VM share.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// The VM's random numbers.
+    pub random: Random,
+    /// The VM's memory for records.
+    pub budget: Budget,
+}
+
+/// One root context.
+#[derive(Debug)]
+pub struct Root {
+    worker: Worker,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Not configured.
+    New,
+    /// The configuration was refused; traffic passes untouched.
+    Refused(Stats),
+    /// In force.
+    Active(Rc<Active>),
+    /// Replaced; given up at this time, in Unix nanoseconds.
+    Draining(Rc<Active>, u64),
+    /// Nothing is left.
+    Done,
+}
+
+/// A configuration in force, with all that its requests need.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) config: Config,
+    pub(crate) attributes: Reader,
+    pub(crate) stats: Rc<Stats>,
+    pub(crate) random: Random,
+    pub(crate) exporter: RefCell<Exporter>,
+    /// Whether the node is a gateway.
+    pub(crate) is_gateway: bool,
+    tick: Duration,
+    /// When the open batches were last sealed, in Unix nanoseconds.
+    flushed: RefCell<u64>,
+}
+
+impl Root {
+    /// A root context without a configuration.
+    pub fn new(worker: Worker) -> Self {
+        Self {
+            worker,
+            state: State::New,
+        }
+    }
+
+    /// Takes the configuration; `name` is the plugin's. Returns whether Envoy should go on with it.
+    pub fn configure(
+        &mut self,
+        host: &impl Host,
+        name: &str,
+        document: &[u8],
+        environment: &Environment,
+    ) -> bool {
+        let mark = format!("spanmesh.configured.{name}");
+        match Config::new(document, environment) {
+            Ok(config) => {
+                host.set_mark(&mark);
+                let active = Active::new(host, config, &self.worker);
+                host.set_tick_period(active.tick);
+                self.state = State::Active(Rc::new(active));
+                true
+            }
+            Err(error) if host.has_mark(&mark) => {
+                log::error!("configuration update refused, the old one stays: {error}");
+                false
+            }
+            Err(error) => {
+                log::error!("configuration refused, traffic passes without telemetry: {error}");
+                let stats = Stats::define(host);
+                stats.config_rejected.set(1);
+                host.set_tick_period(MAX_TICK);
+                self.state = State::Refused(stats);
+                true
+            }
+        }
+    }
+
+    /// A context for a new request.
+    pub fn http(&self) -> Http {
+        Http::new(match &self.state {
+            State::Active(active) | State::Draining(active, _) => Some(Rc::clone(active)),
+            State::New | State::Refused(_) | State::Done => None,
+        })
+    }
+
+    /// A tick, or a batch that is full.
+    pub fn on_tick(&mut self, host: &impl Host) {
+        match &self.state {
+            State::Refused(stats) => stats.publish(host),
+            State::Active(active) => {
+                active.flush_when_due(host);
+                active.publish(host);
+            }
+            State::Draining(active, _) => {
+                active.exporter.borrow_mut().flush(host);
+                active.publish(host);
+                self.end_drain(host);
+            }
+            State::New | State::Done => {}
+        }
+    }
+
+    /// A collector has answered, or the call has failed.
+    pub fn on_response(&mut self, host: &impl Host, token: CallToken, status: u32, size: usize) {
+        let (State::Active(active) | State::Draining(active, _)) = &self.state else {
+            return;
+        };
+        let message = if size > 0 {
+            host.response_message(size)
+        } else {
+            Vec::new()
+        };
+        active
+            .exporter
+            .borrow_mut()
+            .answered(host, token, status, &message);
+        self.end_drain(host);
+    }
+
+    /// The configuration is replaced, or Envoy stops. Returns whether this context is done; if it
+    /// is not, [`Host::done`] follows.
+    pub fn on_done(&mut self, host: &impl Host) -> bool {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Active(active) => {
+                active.exporter.borrow_mut().drain(host);
+                active.publish(host);
+                if active.exporter.borrow().is_idle() {
+                    active.stats.retire(host);
+                    return true;
+                }
+                let drain_timeout = active.config.export.drain_timeout.as_nanos() as u64;
+                self.state = State::Draining(active, host.now().saturating_add(drain_timeout));
+                false
+            }
+            State::Refused(stats) => {
+                stats.retire(host);
+                true
+            }
+            State::New | State::Done => true,
+            draining @ State::Draining(..) => {
+                self.state = draining;
+                false
+            }
+        }
+    }
+
+    /// Ends the drain when nothing is left, or when its time is over.
+    fn end_drain(&mut self, host: &impl Host) {
+        let State::Draining(active, until) = &self.state else {
+            return;
+        };
+        let mut exporter = active.exporter.borrow_mut();
+        if !exporter.is_idle() && host.now() < *until {
+            return;
+        }
+        exporter.abandon();
+        drop(exporter);
+        active.stats.retire(host);
+        self.state = State::Done;
+        host.done();
+    }
+}
+
+impl Active {
+    fn new(host: &impl Host, config: Config, worker: &Worker) -> Self {
+        let stats = Rc::new(Stats::define(host));
+        let resource = Resource::new(host, &config);
+        let envelope = Envelope::new(
+            &resource.encode(),
+            &crate::resource::scope(),
+            semconv::SCHEMA_URL,
+        );
+        let exporter = Exporter::new(
+            config.export.clone(),
+            envelope,
+            Rc::clone(&stats),
+            worker.budget.clone(),
+            worker.random.clone(),
+        );
+        Self {
+            attributes: Reader::new(host),
+            random: worker.random.clone(),
+            exporter: RefCell::new(exporter),
+            is_gateway: crate::resource::is_gateway(host),
+            tick: config.export.interval.min(MAX_TICK),
+            flushed: RefCell::new(0),
+            stats,
+            config,
+        }
+    }
+
+    /// Flushes if the interval is over or a batch is full; otherwise sends what waits for a retry.
+    fn flush_when_due(&self, host: &impl Host) {
+        let now = host.now();
+        let interval = self.config.export.interval.as_nanos() as u64;
+        // Ticks are not exact: one that comes a little early must not cost a whole period.
+        let slack = self.tick.as_nanos() as u64 / 2;
+        let mut exporter = self.exporter.borrow_mut();
+        let mut flushed = self.flushed.borrow_mut();
+        if exporter.is_full() || now.saturating_add(slack) >= flushed.saturating_add(interval) {
+            *flushed = now;
+            exporter.flush(host);
+        } else {
+            exporter.resend(host);
+        }
+    }
+
+    fn publish(&self, host: &impl Host) {
+        self.stats.queue_bytes.set(self.exporter.borrow().held());
+        self.stats.publish(host);
+    }
+}
+
+#[cfg(test)]
+mod tests;
