@@ -29,6 +29,7 @@ pub mod schema;
 mod signal;
 mod split;
 pub mod status;
+pub mod view;
 pub mod wire;
 
 pub use self::check::{CheckError, Counts, MAX_DEPTH, Problem, check, count};
