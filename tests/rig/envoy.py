@@ -155,8 +155,10 @@ class SidecarEnvoy(Envoy):
         self.outbound = free_port()
         self._run = run
         self._version = 0
-        self._lds = run.directory / f"{sidecar.name}.lds.yaml"
-        self._ecds = {"spanmesh": run.directory / f"{sidecar.name}.ecds.yaml"}
+        # One run may have several sidecars of one name.
+        name = f"{sidecar.name}-{self.inbound}"
+        self._lds = run.directory / f"{name}.lds.yaml"
+        self._ecds = {"spanmesh": run.directory / f"{name}.ecds.yaml"}
         self._publish()
         admin = free_port()
         document = bootstrap.bootstrap(
@@ -167,7 +169,7 @@ class SidecarEnvoy(Envoy):
             lds=self._lds,
             ecds=self._ecds,
         )
-        super().__init__(run, sidecar.name, document, admin=admin, concurrency=concurrency)
+        super().__init__(run, name, document, admin=admin, concurrency=concurrency)
 
     def _publish(self) -> None:
         """Write the files that Envoy watches."""

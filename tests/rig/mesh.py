@@ -1,17 +1,21 @@
-"""The demo's mesh: frontend, cart and inventory, each behind an Envoy of its own."""
+"""Services behind Envoys: the demo's mesh of three, and one alone."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from rig import accounting
 from rig.bootstrap import COLLECTOR_CLUSTER, Filter, Sidecar
+from rig.collector import Collector
 from rig.driver import Driver, Hop, Parent, Wish, chain
 from rig.envoy import FilterStats, SidecarEnvoy
 from rig.ports import free_port, listens
 from rig.process import ROOT, Process, Run
 from rig.programs import filter_module
-from rig.records import CLIENT, SERVER
+from rig.records import CLIENT, SERVER, Telemetry
 
 DEMO = ROOT / "envoy" / "demo"
 
@@ -70,8 +74,74 @@ def start_grpc_service(run: Run) -> int:
     return port
 
 
-class Mesh:
-    """The running mesh. Its telemetry goes to the OTLP/gRPC port `collector`."""
+class Deployment:
+    """Services behind Envoys, and a driver in front of them."""
+
+    envoys: list[SidecarEnvoy]
+    driver: Driver
+
+    def filter_stats(self) -> list[FilterStats]:
+        """Return the filter's statistics in each Envoy."""
+        return [envoy.filter_stats() for envoy in self.envoys]
+
+    def settle(
+        self,
+        fetch: Callable[[], Telemetry],
+        *,
+        collector: Collector | None = None,
+        timeout: float = 30.0,
+        lossy: bool = False,
+        duplicates: bool = False,
+    ) -> Telemetry:
+        """Wait for what the requests so far demand, take the account, and check that it holds."""
+        made = self.driver.made
+        received = accounting.wait_for_records(made, fetch, timeout=timeout)
+        accounting.take(
+            made,
+            received,
+            filters=self.filter_stats(),
+            collector=collector.metrics() if collector else None,
+            lossy=lossy,
+            duplicates=duplicates,
+        ).check()
+        return received
+
+
+class Solo(Deployment):
+    """One service, inventory, behind one Envoy."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        collector: int,
+        configuration: dict[str, Any] | str | None = None,
+        concurrency: int = 2,
+        **options: Any,
+    ) -> None:
+        """Start it. `options` go to the `Sidecar`, `delivery` and `environment` to the `Filter`."""
+        document = plugin() if configuration is None else configuration
+        loaded = Filter(
+            filter_module(),
+            document,
+            **{key: options.pop(key) for key in ("delivery", "environment") if key in options},
+        )
+        service = start_service(run, "inventory")
+        sidecar = Sidecar("inventory", service, loaded, collector, **options)
+        self.envoy = SidecarEnvoy(run, sidecar, concurrency=concurrency)
+        self.envoy.wait_ready()
+        self.envoys = [self.envoy]
+        self.driver = Driver(self.envoy.inbound)
+
+    def update(self, configuration: dict[str, Any] | str) -> None:
+        """Give the filter another configuration."""
+        current = self.envoy.sidecar.filter
+        assert current is not None
+        self.envoy.update_filter(replace(current, configuration=configuration))
+
+
+class Mesh(Deployment):
+    """Frontend asks cart asks inventory. The telemetry goes to the OTLP/gRPC port `collector`."""
 
     def __init__(
         self,
@@ -105,18 +175,10 @@ class Mesh:
         start_service_on(
             run, "frontend", frontend, following="http://cart/items", via=self.frontend.outbound
         )
+        self.envoys = [self.frontend, self.cart, self.inventory]
         for envoy in self.envoys:
             envoy.wait_ready()
         self.driver = Driver(self.frontend.inbound)
-
-    @property
-    def envoys(self) -> list[SidecarEnvoy]:
-        """All Envoys, from the outside in."""
-        return [self.frontend, self.cart, self.inventory]
-
-    def filter_stats(self) -> list[FilterStats]:
-        """Return the filter's statistics in each Envoy."""
-        return [envoy.filter_stats() for envoy in self.envoys]
 
 
 def plain(label: str = "plain", query: str = "", status: int = 200) -> Wish:
@@ -161,3 +223,14 @@ def grpc_call(label: str = "gRPC", status: int = 0) -> Wish:
         parent=parent,
         status=status,
     )
+
+
+def alone(
+    label: str = "alone",
+    path: str = "/stock",
+    headers: tuple[tuple[str, str], ...] = (),
+    parent: Parent | None = None,
+    **more: Any,
+) -> Wish:
+    """Return a request to a service that asks no other."""
+    return Wish(label, path, chain("inventory"), headers=headers, parent=parent, **more)

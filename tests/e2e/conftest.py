@@ -1,0 +1,39 @@
+"""What the end-to-end tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rig.process import Run
+from rig.sink import Sink
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the long forms to `make soak`."""
+    if os.environ.get("SPANMESH_SOAK"):
+        return
+    items[:] = [item for item in items if item.get_closest_marker("soak") is None]
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Give a test a folder for its files, and stop what it starts."""
+    with Run(request.node.name.split("[")[0]) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def module_run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Give a test module a folder for its files, and stop what it starts."""
+    with Run(Path(str(request.node.name)).stem) as started:
+        yield started
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """Give a test an OTLP server."""
+    with Sink() as started:
+        yield started

@@ -1,0 +1,90 @@
+"""Access log records: one for each request, also for one that an earlier filter rejects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rig import mesh
+from rig.bootstrap import any_of
+from rig.collector import Collector
+from rig.driver import Parent
+from rig.mesh import Mesh, Solo, alone
+from rig.process import Run
+from rig.sink import Sink
+
+INFO, WARN, ERROR = 9, 13, 17
+
+
+def deny(prefix: str) -> dict[str, Any]:
+    """Return an RBAC filter that rejects a part of the paths."""
+    policy = {
+        "permissions": [{"url_path": {"path": {"prefix": prefix}}}],
+        "principals": [{"any": True}],
+    }
+    rules = {"action": "DENY", "policies": {"forbidden": policy}}
+    return {
+        "name": "envoy.filters.http.rbac",
+        "typed_config": any_of("envoy.extensions.filters.http.rbac.v3.RBAC", rules=rules),
+    }
+
+
+def test_a_record_follows_its_span(run: Run) -> None:
+    collector = Collector(run)
+    world = Mesh(run, collector=collector.ports.grpc)
+    made = world.driver.get(mesh.plain())
+    received = world.settle(collector.telemetry, collector=collector)
+
+    spans = {span.span_id: span for span in received.of_request(made.mark or "")}
+    for record in received.logs_of_request(made.mark or ""):
+        span = spans[record.span_id]
+        assert record.trace_id == span.trace_id
+        assert record.flags & 0xFF == span.flags & 0xFF
+        assert record.resource == span.resource
+        assert record.severity_text
+        assert record.severity == INFO
+        assert record.event_name
+        assert record.observed_time >= record.time > 0
+        assert "GET" in record.body
+        assert " 200 " in record.body
+        for key, value in span.attributes.items():
+            assert record.attributes[key] == value
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "severity"),
+    [("", 200, INFO), ("?fail=404", 404, WARN), ("?fail=500", 500, ERROR)],
+)
+def test_the_outcome_is_the_severity(
+    run: Run, sink: Sink, query: str, status: int, severity: int
+) -> None:
+    solo = Solo(run, collector=sink.port)
+    made = solo.driver.get(alone(path=f"/stock{query}", status=status))
+    received = solo.settle(sink.telemetry)
+    assert [r.severity for r in received.logs_of_request(made.mark or "")] == [severity]
+
+
+def test_a_request_rejected_earlier_is_logged(run: Run, sink: Sink) -> None:
+    solo = Solo(run, collector=sink.port, earlier_filters=(deny("/forbidden"),))
+    parent = Parent.new()
+    rejected = solo.driver.get(
+        alone(
+            "rejected",
+            "/forbidden/fruit",
+            headers=(parent.traceparent(), ("user-agent", "rig/1")),
+            status=403,
+            sampled=False,
+        )
+    )
+    served = solo.driver.get(alone())
+    received = solo.settle(sink.telemetry)
+
+    (record,) = received.logs_of_request(rejected.mark or "")
+    assert record.attributes["http.request.method"] == "GET"
+    assert record.attributes["url.path"] == "/forbidden/fruit"
+    assert record.attributes["http.response.status_code"] == 403
+    assert record.attributes["user_agent.original"] == "rig/1"
+    assert record.severity == WARN
+    assert " 403 " in record.body
+    assert record.trace_id == parent.trace_id
+    assert len(received.of_request(served.mark or "")) == 1

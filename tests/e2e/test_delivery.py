@@ -1,0 +1,156 @@
+"""Nothing is lost silently: outages, refusals and ends of processes, each with its account."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import grpc
+import pytest
+from rig import accounting, mesh
+from rig.collector import Collector, Ports
+from rig.mesh import Mesh, Solo, alone
+from rig.process import Run, wait_for
+from rig.records import Telemetry, read_json_lines
+from rig.sink import ACCEPT, Behaviour, Sink
+
+INTERVAL = 0.2
+"""Seconds between flushes, as `mesh.plugin` configures them."""
+
+SOAK = bool(os.environ.get("SPANMESH_SOAK"))
+
+
+def test_nothing_is_lost_while_the_collector_is_down(run: Run) -> None:
+    ports = Ports.free()
+    collector = Collector(run, ports=ports)
+    world = Mesh(run, collector=ports.grpc)
+    world.driver.load([mesh.plain() for _ in range(10)])
+    world.settle(collector.telemetry, collector=collector)
+
+    collector.stop()
+    world.driver.load([mesh.plain() for _ in range(30)])
+    time.sleep(3 * INTERVAL)
+    collector.output.rename(before := collector.output.with_suffix(".before"))
+    collector.start()
+
+    def both() -> Telemetry:
+        first, second = read_json_lines(before), collector.telemetry()
+        return Telemetry(first.spans + second.spans, first.logs + second.logs)
+
+    world.settle(both, timeout=60)
+    assert sum(stats.spans.retried for stats in world.filter_stats()) > 0
+
+
+def test_what_the_queue_cannot_hold_is_counted(run: Run) -> None:
+    sink = Sink()
+    configuration = mesh.plugin(batch={"max_queue_bytes": 65536})
+    solo = Solo(run, collector=sink.port, configuration=configuration, concurrency=1)
+    solo.driver.load([alone() for _ in range(200)])
+    stats = solo.envoy.filter_stats()
+    assert 0 < stats.queue_bytes <= 65536
+    assert stats.spans.queue_full > 0
+    with sink:
+        # What was dropped never comes, so this waits for the queue to be empty instead.
+        wait_for(lambda: solo.envoy.filter_stats().queue_bytes == 0, "the queue was empty", 60)
+        solo.settle(sink.telemetry, lossy=True, timeout=1)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED],
+)
+def test_a_passing_failure_is_retried(run: Run, sink: Sink, code: grpc.StatusCode) -> None:
+    solo = Solo(run, collector=sink.port)
+    sink.behaviour = Behaviour(fail=code)
+    solo.driver.load([alone() for _ in range(10)])
+    wait_for(lambda: sink.requests >= 2, "the filter tried")
+    sink.behaviour = ACCEPT
+    solo.settle(sink.telemetry, timeout=60)
+    assert solo.envoy.filter_stats().spans.retried > 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL],
+)
+def test_a_lasting_failure_is_counted(run: Run, sink: Sink, code: grpc.StatusCode) -> None:
+    solo = Solo(run, collector=sink.port)
+    sink.behaviour = Behaviour(fail=code)
+    solo.driver.load([alone() for _ in range(10)])
+    wait_for(lambda: solo.envoy.filter_stats().logs.dropped == 10, "the filter gave up")
+    wait_for(lambda: solo.envoy.filter_stats().spans.dropped == 10, "the filter gave up")
+    sink.behaviour = ACCEPT
+    solo.driver.load([alone() for _ in range(10)])
+    solo.settle(sink.telemetry, lossy=True, timeout=3)
+    stats = solo.envoy.filter_stats()
+    assert (stats.spans.export_failed, stats.spans.sent) == (10, 10)
+
+
+def test_a_partial_success_is_counted(run: Run, sink: Sink) -> None:
+    solo = Solo(run, collector=sink.port, concurrency=1)
+    sink.behaviour = Behaviour(reject=1)
+    solo.driver.get(alone())
+    wait_for(lambda: solo.envoy.filter_stats().logs.rejected == 1, "the refusal was counted")
+    wait_for(lambda: solo.envoy.filter_stats().spans.rejected == 1, "the refusal was counted")
+    sink.behaviour = ACCEPT
+    solo.driver.load([alone() for _ in range(5)])
+    solo.settle(sink.telemetry, lossy=True, timeout=3)
+
+
+def test_an_answer_that_never_comes_is_given_up_and_retried(run: Run, sink: Sink) -> None:
+    configuration = mesh.plugin(exporter={"timeout": "500ms"})
+    solo = Solo(run, collector=sink.port, configuration=configuration)
+    sink.behaviour = Behaviour(hang=30)
+    solo.driver.load([alone() for _ in range(5)])
+    wait_for(lambda: solo.envoy.filter_stats().spans.retried > 0, "the filter retried")
+    sink.behaviour = ACCEPT
+    # The sink may have kept what the filter had given up in the same moment.
+    solo.settle(sink.telemetry, timeout=60, duplicates=True)
+
+
+def test_a_drained_shutdown_loses_nothing(run: Run, sink: Sink) -> None:
+    solo = Solo(run, collector=sink.port)
+    solo.driver.load([alone() for _ in range(100)])
+    # As a mesh drains: no traffic for longer than a flush takes, then the signal.
+    time.sleep(3 * INTERVAL)
+    stats = [solo.envoy.filter_stats()]
+    solo.envoy.process.send_signal(signal.SIGTERM)
+    solo.envoy.process.wait(10)
+    accounting.take(solo.driver.made, sink.telemetry(), filters=stats).check()
+
+
+def test_an_abrupt_end_loses_at_most_the_last_interval(run: Run, sink: Sink) -> None:
+    """What an Envoy dispatches while it exits never leaves it: the reason why flushes are often."""
+    lost = kept = 0
+    for round_number in range(20 if SOAK else 2):
+        solo = Solo(run, collector=sink.port)
+        # Until the signal, so that there is always something unflushed.
+        until = time.monotonic() + 1.5 + 0.05 * round_number
+        while time.monotonic() < until:
+            solo.driver.get(alone())
+        ended = time.time_ns()
+        solo.envoy.process.send_signal(signal.SIGTERM)
+        solo.envoy.process.wait(10)
+        time.sleep(0.3)
+
+        received = {span.request for span in sink.telemetry().spans}
+        missing = [made for made in solo.driver.made if made.mark not in received]
+        lost += len(missing)
+        kept += len(solo.driver.made) - len(missing)
+        # An interval, and the time that an export is on its way.
+        oldest = ended - int((INTERVAL + 0.25) * 1e9)
+        too_old = [made for made in missing if made.finished < oldest]
+        assert not too_old, f"{len(too_old)} of {len(missing)} lost requests ended long before"
+    print(f"abrupt end: {lost} of {lost + kept} requests lost")
+
+
+def test_the_collector_drains_when_it_ends(run: Run) -> None:
+    ports = Ports.free()
+    collector = Collector(run, ports=ports)
+    solo = Solo(run, collector=ports.grpc)
+    solo.driver.load([alone() for _ in range(50)])
+    wait_for(lambda: solo.envoy.filter_stats().logs.queued == 0, "the filter had sent")
+    wait_for(lambda: solo.envoy.filter_stats().spans.queued == 0, "the filter had sent")
+    assert collector.stop() == 0
+    accounting.take(solo.driver.made, collector.telemetry(), filters=solo.filter_stats()).check()
