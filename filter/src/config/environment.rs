@@ -5,12 +5,7 @@
 //!
 //! Left out: the exporter's variables, since a filter sends to an Envoy cluster and not to a URL.
 
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::Error as ValueError;
-
-use super::ConfigError;
-use super::raw::{AttributeValue, Propagator};
+use super::{AttributeValue, ConfigError};
 
 /// The variables of one VM.
 #[derive(Clone, Debug, Default)]
@@ -63,22 +58,10 @@ impl Environment {
         Ok(attributes)
     }
 
-    pub(super) fn propagators(&self) -> Result<Option<Vec<Propagator>>, ConfigError> {
-        let Some(list) = &self.propagators else {
-            return Ok(None);
-        };
-        let mut propagators = Vec::new();
-        for name in list
-            .split(',')
-            .map(str::trim)
-            .filter(|name| *name != "none")
-        {
-            let name = IntoDeserializer::<ValueError>::into_deserializer(name);
-            let propagator = Propagator::deserialize(name)
-                .map_err(|found| error("OTEL_PROPAGATORS", found.to_string()))?;
-            propagators.push(propagator);
-        }
-        Ok(Some(propagators))
+    /// The names in the list.
+    pub(super) fn propagators(&self) -> Option<Vec<String>> {
+        let names = self.propagators.as_ref()?.split(',');
+        Some(names.map(|name| name.trim().to_owned()).collect())
     }
 
     /// Whether the sampler heeds the parent, and the ratio for roots.
@@ -136,7 +119,8 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-fn error(variable: &str, message: String) -> ConfigError {
+/// An error about a variable.
+pub(super) fn error(variable: &str, message: String) -> ConfigError {
     ConfigError {
         path: format!("environment variable {variable}"),
         message,

@@ -1,21 +1,22 @@
 //! The filter's configuration: from text to values that cannot be wrong.
 //!
-//! `raw` is the document as it is written, `environment` the `OTEL_*` variables that
-//! stand below it; [`Config`] is what both come to. An absent or empty document is valid.
+//! The document is JSON, every key is optional, and an absent or empty document is valid; below it
+//! stand the `OTEL_*` variables of `environment`. [`Config`] is what both come to. The keys are
+//! documented for users in `docs/filter.md`.
 //!
 //! Left out: everything that needs the proxy (the node's metadata); see `resource`.
 
 mod environment;
-mod raw;
+mod section;
 
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::Value;
 use spanmesh_trace_context::Format;
 
 pub use self::environment::Environment;
-pub use self::raw::{AttributeValue, Role};
-use self::raw::{Document, Propagator};
+use self::section::Section;
 use crate::redact::Redaction;
 use crate::sampler::Sampler;
 
@@ -23,22 +24,30 @@ use crate::sampler::Sampler;
 pub const DEFAULT_CLUSTER: &str =
     "outbound|4317||spanmesh-collector.observability.svc.cluster.local";
 
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 /// Below this a flush would cost more than the records in it.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
+const DEFAULT_MAX_RECORDS: usize = 512;
+/// So that a receiver with the usual limit of 4 MiB takes a batch.
+const MAX_MAX_RECORDS: u32 = 4096;
+const DEFAULT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// Below this a single batch would not fit.
-const MIN_QUEUE_BYTES: usize = 64 * 1024;
-/// The whole Wasm memory of a VM may reach 1 GiB; this leaves the rest of the filter its place.
-const MAX_QUEUE_BYTES: usize = 512 * 1024 * 1024;
-/// One call carries at most this many records, so that a receiver with the usual limit of 4 MiB
-/// takes it.
-const MAX_RECORDS: usize = 4096;
+const MIN_QUEUE_BYTES: u32 = 64 * 1024;
+/// The Wasm memory of a VM may reach 1 GiB; this leaves the rest of the filter its place.
+const MAX_QUEUE_BYTES: u32 = 512 * 1024 * 1024;
+const DEFAULT_VALUE_BYTES: usize = 1024;
+const MIN_VALUE_BYTES: u32 = 16;
+const MAX_VALUE_BYTES: u32 = 64 * 1024;
 
 /// A resolved configuration.
 #[derive(Debug)]
 pub struct Config {
     /// What the configuration says about the service; the rest comes from the node.
     pub service: Service,
-    /// Resource attributes to add; they win over derived ones.
+    /// Resource attributes to add; they win over derived ones. Of several values for one key the
+    /// last one counts.
     pub resource_attributes: Vec<(String, AttributeValue)>,
     /// Which side of a request the proxy is on.
     pub role: Role,
@@ -67,6 +76,33 @@ pub struct Service {
     pub namespace: Option<String>,
     /// `service.version`.
     pub version: Option<String>,
+}
+
+/// The value of a resource attribute; its JSON type is the attribute's type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttributeValue {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Any other number.
+    Double(f64),
+    /// Text.
+    String(String),
+}
+
+/// Which side of a request the proxy is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// By the listener's direction and the node's type.
+    #[default]
+    Auto,
+    /// A SERVER span for each request.
+    Inbound,
+    /// A CLIENT span for each request.
+    Outbound,
+    /// A SERVER span for each request.
+    Gateway,
 }
 
 /// How records leave the proxy.
@@ -103,82 +139,110 @@ impl Config {
     /// # Errors
     /// The first key or value that cannot be used, with its path.
     pub fn new(document: &[u8], environment: &Environment) -> Result<Self, ConfigError> {
-        let document = read(document)?;
-        let propagators = match document.propagators {
-            Some(propagators) => propagators,
-            None => environment
-                .propagators()?
-                .unwrap_or_else(|| vec![Propagator::TraceContext]),
-        };
-        let Some(first) = document.exporter.clusters.first() else {
-            return Err(error(
-                "exporter.clusters",
-                "found an empty list, expected a cluster name",
-            ));
-        };
-        if let Some(at) = document.exporter.clusters.iter().position(String::is_empty) {
-            let path = format!("exporter.clusters[{at}]");
-            return Err(error(
-                &path,
-                "found an empty string, expected an Envoy cluster name",
-            ));
-        }
-        log::debug!("records go to cluster {first:?}");
-        let (parent_based, ratio) = environment.sampler()?.unwrap_or((true, 1.0));
-        let sampler = Sampler::new(
-            document.sampler.parent_based.unwrap_or(parent_based),
-            document.sampler.ratio.unwrap_or(ratio),
-        )
-        .map_err(|message| error("sampler.ratio", &message))?;
+        let mut document = Section::document("pluginConfig", document)?;
         let mut resource_attributes = environment.resource_attributes()?;
-        resource_attributes.extend(document.resource_attributes);
-        let batch = &document.batch;
-        within("batch.max_records", batch.max_records, 1, MAX_RECORDS)?;
-        within(
-            "batch.max_queue_bytes",
-            batch.max_queue_bytes,
-            MIN_QUEUE_BYTES,
-            MAX_QUEUE_BYTES,
-        )?;
-        at_least("batch.interval", batch.interval, MIN_INTERVAL)?;
-        at_least(
-            "exporter.timeout",
-            document.exporter.timeout,
-            Duration::from_millis(1),
-        )?;
-        within(
-            "limits.attribute_value_bytes",
-            document.limits.attribute_value_bytes,
-            16,
-            65536,
-        )?;
-        Ok(Self {
-            service: Service {
-                name: document.service.name.or_else(|| environment.service_name()),
-                namespace: document.service.namespace,
-                version: document.service.version,
-            },
+        let wanted = "a string, a number, true or false";
+        resource_attributes.extend(document.entries(
+            "resource_attributes",
+            wanted,
+            AttributeValue::from_json,
+        )?);
+        let (spans, access_log) = (
+            enabled(&mut document, "spans")?,
+            enabled(&mut document, "access_log")?,
+        );
+        let config = Self {
+            service: Service::read(document.section("service")?, environment)?,
             resource_attributes,
-            role: document.role,
-            formats: propagators.into_iter().filter_map(format_of).collect(),
-            sampler,
-            spans: document.spans.enabled,
-            access_log: document.access_log.enabled,
-            redaction: document
-                .redact
-                .query_keys
-                .map_or_else(Redaction::default, Redaction::new),
-            value_limit: document.limits.attribute_value_bytes,
-            export: Export {
-                timeout: document.exporter.timeout,
-                headers: metadata(document.exporter.headers)?,
-                clusters: document.exporter.clusters,
-                max_records: batch.max_records,
-                interval: batch.interval,
-                max_queue_bytes: batch.max_queue_bytes,
-                drain_timeout: batch.drain_timeout,
-            },
-        })
+            role: document.choice("role", &Role::WORDS)?.unwrap_or_default(),
+            formats: formats(&mut document, environment)?,
+            sampler: sampler(document.section("sampler")?, environment)?,
+            spans,
+            access_log,
+            redaction: redaction(document.section("redact")?)?,
+            value_limit: value_limit(document.section("limits")?)?,
+            export: Export::read(document.section("exporter")?, document.section("batch")?)?,
+        };
+        document.end()?;
+        Ok(config)
+    }
+}
+
+impl Service {
+    fn read(mut section: Section, environment: &Environment) -> Result<Self, ConfigError> {
+        let service = Self {
+            name: section.text("name")?.or_else(|| environment.service_name()),
+            namespace: section.text("namespace")?,
+            version: section.text("version")?,
+        };
+        section.end()?;
+        Ok(service)
+    }
+}
+
+impl AttributeValue {
+    fn from_json(value: &Value) -> Option<Self> {
+        /// Up to here a double holds every whole number.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match value {
+            Value::Bool(value) => Some(Self::Bool(*value)),
+            Value::String(text) => Some(Self::String(text.clone())),
+            Value::Number(number) => number.as_i64().map(Self::Int).or_else(|| {
+                let number = number.as_f64()?;
+                let is_whole = number.fract() == 0.0 && number.abs() <= EXACT;
+                Some(if is_whole {
+                    Self::Int(number as i64)
+                } else {
+                    Self::Double(number)
+                })
+            }),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+impl Role {
+    const WORDS: [(&'static str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("inbound", Self::Inbound),
+        ("outbound", Self::Outbound),
+        ("gateway", Self::Gateway),
+    ];
+}
+
+impl Export {
+    fn read(mut exporter: Section, mut batch: Section) -> Result<Self, ConfigError> {
+        exporter.choice("protocol", &[("grpc", ())])?;
+        let clusters = exporter
+            .texts("clusters")?
+            .unwrap_or_else(|| vec![DEFAULT_CLUSTER.to_owned()]);
+        if clusters.is_empty() {
+            let message = "found an empty list, expected the name of an Envoy cluster";
+            return Err(exporter.error("clusters", message.to_owned()));
+        }
+        let millisecond = Duration::from_millis(1);
+        let read = Self {
+            clusters,
+            timeout: exporter
+                .duration("timeout", millisecond)?
+                .unwrap_or(DEFAULT_TIMEOUT),
+            headers: headers(&mut exporter)?,
+            max_records: batch
+                .whole("max_records", 1, MAX_MAX_RECORDS)?
+                .unwrap_or(DEFAULT_MAX_RECORDS),
+            interval: batch
+                .duration("interval", MIN_INTERVAL)?
+                .unwrap_or(DEFAULT_INTERVAL),
+            max_queue_bytes: batch
+                .whole("max_queue_bytes", MIN_QUEUE_BYTES, MAX_QUEUE_BYTES)?
+                .unwrap_or(DEFAULT_QUEUE_BYTES),
+            drain_timeout: batch
+                .duration("drain_timeout", millisecond)?
+                .unwrap_or(DEFAULT_DRAIN_TIMEOUT),
+        };
+        exporter.end()?;
+        batch.end()?;
+        Ok(read)
     }
 }
 
@@ -190,95 +254,93 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-fn read(document: &[u8]) -> Result<Document, ConfigError> {
-    if document.trim_ascii().is_empty() {
-        return Ok(Document::default());
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(document);
-    let read: Document =
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|found| ConfigError {
-            path: match found.path().to_string().as_str() {
-                "." => "pluginConfig".to_owned(),
-                path => format!("pluginConfig.{path}"),
-            },
-            message: found.into_inner().to_string(),
-        })?;
-    deserializer.end().map_err(|found| ConfigError {
-        path: "pluginConfig".to_owned(),
-        message: format!("{found}, expected one JSON object"),
-    })?;
-    Ok(read)
+fn enabled(document: &mut Section, key: &'static str) -> Result<bool, ConfigError> {
+    let mut section = document.section(key)?;
+    let enabled = section.bool("enabled")?.unwrap_or(true);
+    section.end()?;
+    Ok(enabled)
 }
 
-fn format_of(propagator: Propagator) -> Option<Format> {
-    match propagator {
-        Propagator::TraceContext => Some(Format::TraceContext),
-        Propagator::B3 => Some(Format::B3),
-        Propagator::B3Multi => Some(Format::B3Multi),
-        // A proxy passes baggage on by leaving it alone.
-        Propagator::Baggage => None,
+fn formats(document: &mut Section, environment: &Environment) -> Result<Vec<Format>, ConfigError> {
+    let names = match document.texts("propagators")? {
+        Some(names) => names,
+        None => match environment.propagators() {
+            None => return Ok(vec![Format::TraceContext]),
+            Some(names) => {
+                return formats_of(&names)
+                    .map_err(|message| environment::error("OTEL_PROPAGATORS", message));
+            }
+        },
+    };
+    formats_of(&names).map_err(|message| document.error("propagators", message))
+}
+
+fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
+    let mut formats = Vec::new();
+    for name in names {
+        match (Format::from_name(name), name.as_str()) {
+            (Some(format), _) if !formats.contains(&format) => formats.push(format),
+            // A proxy passes baggage on by leaving it alone.
+            (Some(_), _) | (None, "baggage" | "none") => {}
+            (None, _) => {
+                return Err(format!(
+                    "found {name:?}, expected names out of tracecontext, b3, b3multi, baggage"
+                ));
+            }
+        }
     }
+    Ok(formats)
+}
+
+fn sampler(mut section: Section, environment: &Environment) -> Result<Sampler, ConfigError> {
+    let (parent_based, ratio) = environment.sampler()?.unwrap_or((true, 1.0));
+    let sampler = Sampler::new(
+        section.bool("parent_based")?.unwrap_or(parent_based),
+        section.number("ratio")?.unwrap_or(ratio),
+    );
+    let sampler = sampler.map_err(|message| section.error("ratio", message))?;
+    section.end()?;
+    Ok(sampler)
+}
+
+fn redaction(mut section: Section) -> Result<Redaction, ConfigError> {
+    let redaction = section
+        .texts("query_keys")?
+        .map_or_else(Redaction::default, Redaction::new);
+    section.end()?;
+    Ok(redaction)
+}
+
+fn value_limit(mut section: Section) -> Result<usize, ConfigError> {
+    let limit = section.whole("attribute_value_bytes", MIN_VALUE_BYTES, MAX_VALUE_BYTES)?;
+    section.end()?;
+    Ok(limit.unwrap_or(DEFAULT_VALUE_BYTES))
 }
 
 /// Metadata names that gRPC or the proxy keep for themselves would fail each call.
-fn metadata(
-    headers: impl IntoIterator<Item = (String, String)>,
-) -> Result<Vec<(String, String)>, ConfigError> {
-    let mut metadata = Vec::new();
-    for (name, value) in headers {
-        let name = name.to_ascii_lowercase();
-        let path = format!("exporter.headers.{name}");
+fn headers(exporter: &mut Section) -> Result<Vec<(String, String)>, ConfigError> {
+    let text = |value: &Value| {
+        let text = value.as_str()?;
+        text.bytes()
+            .all(|byte| matches!(byte, 0x20..=0x7e))
+            .then(|| text.to_owned())
+    };
+    let headers = exporter.entries("headers", "a string of printable ASCII characters", text)?;
+    for (name, _) in &headers {
         let legal = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.')
         };
+        let path = format!("headers.{name}");
         if name.is_empty() || !name.bytes().all(legal) {
-            return Err(error(
-                &path,
-                "expected a name of letters, digits, '_', '-' and '.'",
-            ));
+            let message = "expected a name of lower-case letters, digits, '_', '-' and '.'";
+            return Err(exporter.error(&path, message.to_owned()));
         }
         if name.starts_with("grpc-") || matches!(name.as_str(), "te" | "content-type" | "host") {
-            return Err(error(
-                &path,
-                "is set by gRPC itself and cannot be configured",
-            ));
+            let message = "gRPC sets this header itself; it cannot be configured";
+            return Err(exporter.error(&path, message.to_owned()));
         }
-        if !value.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
-            return Err(error(
-                &path,
-                "expected a value of printable ASCII characters",
-            ));
-        }
-        metadata.push((name, value));
     }
-    Ok(metadata)
-}
-
-fn within(path: &str, found: usize, least: usize, most: usize) -> Result<(), ConfigError> {
-    if (least..=most).contains(&found) {
-        return Ok(());
-    }
-    Err(error(
-        path,
-        &format!("found {found}, expected a number from {least} to {most}"),
-    ))
-}
-
-fn at_least(path: &str, found: Duration, least: Duration) -> Result<(), ConfigError> {
-    if found >= least {
-        return Ok(());
-    }
-    Err(error(
-        path,
-        &format!("found {found:?}, expected at least {least:?}"),
-    ))
-}
-
-fn error(path: &str, message: &str) -> ConfigError {
-    ConfigError {
-        path: format!("pluginConfig.{path}"),
-        message: message.to_owned(),
-    }
+    Ok(headers)
 }
 
 #[cfg(test)]

@@ -1,0 +1,224 @@
+//! Reading a JSON object key by key, with the path of each key in every error.
+//!
+//! A [`Section`] is asked for each key that it may have, and at its end complains about the keys
+//! that nobody asked for. Istio makes the document from a protobuf `Struct`, in which every number
+//! is a double: whole numbers are taken in either form.
+//!
+//! Not derived with serde: the derived code of a document like this, with path tracking, took a
+//! fifth of the module that every proxy of a mesh fetches.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::ConfigError;
+
+/// An object of the document that is being read.
+#[derive(Debug)]
+pub(super) struct Section {
+    path: String,
+    entries: Map<String, Value>,
+    /// The keys that were asked for.
+    known: Vec<&'static str>,
+}
+
+impl Section {
+    /// The whole document; empty text is an empty object.
+    pub(super) fn document(name: &str, text: &[u8]) -> Result<Self, ConfigError> {
+        if text.trim_ascii().is_empty() {
+            return Ok(Self {
+                path: name.to_owned(),
+                entries: Map::new(),
+                known: Vec::new(),
+            });
+        }
+        let value = serde_json::from_slice(text).map_err(|found| ConfigError {
+            path: name.to_owned(),
+            message: format!("{found}; expected a JSON object"),
+        })?;
+        Self::new(name.to_owned(), value)
+    }
+
+    fn new(path: String, value: Value) -> Result<Self, ConfigError> {
+        match value {
+            Value::Object(entries) => Ok(Self {
+                path,
+                entries,
+                known: Vec::new(),
+            }),
+            other => Err(expected(path, &other, "an object")),
+        }
+    }
+
+    /// The object at `key`; an empty one if it is absent.
+    pub(super) fn section(&mut self, key: &'static str) -> Result<Self, ConfigError> {
+        let value = self.take(key).unwrap_or_else(|| Value::Object(Map::new()));
+        Self::new(self.path_of(key), value)
+    }
+
+    pub(super) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, ConfigError> {
+        self.read(key, "true or false", Value::as_bool)
+    }
+
+    pub(super) fn number(&mut self, key: &'static str) -> Result<Option<f64>, ConfigError> {
+        self.read(key, "a number", Value::as_f64)
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Result<Option<String>, ConfigError> {
+        self.read(key, "a string", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// A whole number from `least` to `most`.
+    pub(super) fn whole(
+        &mut self,
+        key: &'static str,
+        least: u32,
+        most: u32,
+    ) -> Result<Option<usize>, ConfigError> {
+        let expected = format!("a whole number from {least} to {most}");
+        self.read(key, &expected, |value| {
+            let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+            let fits = (f64::from(least)..=f64::from(most)).contains(&number);
+            fits.then_some(number as usize)
+        })
+    }
+
+    /// A duration such as `"500ms"`, of at least `least`.
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        least: Duration,
+    ) -> Result<Option<Duration>, ConfigError> {
+        let expected =
+            format!("a duration such as \"500ms\", \"10s\" or \"2m\", at least {least:?}");
+        self.read(key, &expected, |value| {
+            parse_duration(value.as_str()?).filter(|duration| *duration >= least)
+        })
+    }
+
+    /// A list of strings, none of them empty.
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Option<Vec<String>>, ConfigError> {
+        self.read(key, "a list of strings that are not empty", |value| {
+            let texts = value.as_array()?.iter();
+            texts
+                .map(|text| {
+                    text.as_str()
+                        .filter(|text| !text.is_empty())
+                        .map(str::to_owned)
+                })
+                .collect()
+        })
+    }
+
+    /// One of a few words, each with what it means.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+    ) -> Result<Option<T>, ConfigError> {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        self.read(key, &format!("one of {}", words.join(", ")), |value| {
+            let found = value.as_str()?;
+            choices
+                .iter()
+                .find(|(word, _)| *word == found)
+                .map(|(_, meaning)| *meaning)
+        })
+    }
+
+    /// Keys that the user names, each with what `read` makes of its value.
+    pub(super) fn entries<T>(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Vec<(String, T)>, ConfigError> {
+        let Self { path, entries, .. } = self.section(key)?;
+        let entry = |(key, value): (String, Value)| match read(&value) {
+            Some(read) => Ok((key, read)),
+            None => Err(expected(format!("{path}.{key}"), &value, wanted)),
+        };
+        entries.into_iter().map(entry).collect()
+    }
+
+    /// An error about the value at `key`.
+    pub(super) fn error(&self, key: &str, message: String) -> ConfigError {
+        ConfigError {
+            path: self.path_of(key),
+            message,
+        }
+    }
+
+    /// Ends the section: what is left has nobody asked for.
+    pub(super) fn end(self) -> Result<(), ConfigError> {
+        match self.entries.keys().next() {
+            None => Ok(()),
+            Some(key) => {
+                let known = self.known.join(", ");
+                let message = format!("unknown key; the keys here are {known}");
+                Err(self.error(key, message))
+            }
+        }
+    }
+
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
+        match read(&value) {
+            Some(read) => Ok(Some(read)),
+            None => Err(expected(self.path_of(key), &value, wanted)),
+        }
+    }
+
+    /// The value at `key`; null is as good as absent.
+    fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.entries.remove(key).filter(|value| !value.is_null())
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+}
+
+fn expected(path: String, found: &Value, wanted: &str) -> ConfigError {
+    ConfigError {
+        path,
+        message: format!("found {found}, expected {wanted}"),
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(
+        number.parse::<u64>().ok()?.checked_mul(factor)?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_name_their_unit() {
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("10s"), Some(Duration::from_secs(10)));
+        assert_eq!(parse_duration("2m"), Some(Duration::from_secs(120)));
+        for text in ["", "10", "s", "-1s", "1.5s", "1h", "99999999999999999999s"] {
+            assert_eq!(parse_duration(text), None, "{text:?}");
+        }
+    }
+}
