@@ -7,17 +7,11 @@ const VALUES: [u8; 256] = {
     let mut values = [INVALID; 256];
     let mut byte = 0;
     while byte < 256 {
-        #[allow(
-            clippy::indexing_slicing,
-            reason = "evaluated by the compiler, in bounds"
-        )]
-        {
-            values[byte] = match byte as u8 {
-                digit @ b'0'..=b'9' => digit - b'0',
-                letter @ b'a'..=b'f' => letter - b'a' + 10,
-                _ => INVALID,
-            };
-        }
+        values[byte] = match byte as u8 {
+            digit @ b'0'..=b'9' => digit - b'0',
+            letter @ b'a'..=b'f' => letter - b'a' + 10,
+            _ => INVALID,
+        };
         byte += 1;
     }
     values

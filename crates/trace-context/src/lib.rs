@@ -34,7 +34,7 @@ pub use inject::{HeaderValue, SpanContext, headers, stale_headers};
 pub use traceparent::{TraceFlags, TraceParent, TraceParentError};
 pub use tracestate::{InvalidMember, TraceState, TraceStateError};
 
-/// Header names, lower case, in the order of no format in particular.
+/// Header names, lower case.
 pub mod header {
     /// W3C trace and parent ids, flags.
     pub const TRACEPARENT: &str = "traceparent";

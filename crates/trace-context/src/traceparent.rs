@@ -138,16 +138,18 @@ impl TraceParent {
     /// The value to send, always version `00`.
     pub fn format(&self) -> [u8; Self::LENGTH] {
         let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        let [_, _, _, fields @ ..] = &mut value;
-        let (trace_id, fields) = fields.split_at_mut(32);
-        hex::encode(self.trace_id.as_bytes(), trace_id);
-        if let [_, fields @ ..] = fields {
-            let (parent_id, fields) = fields.split_at_mut(16);
-            hex::encode(self.parent_id.as_bytes(), parent_id);
-            if let [_, flags @ ..] = fields {
-                hex::encode(&[self.flags.bits()], flags);
-            }
-        }
+        hex::encode(
+            self.trace_id.as_bytes(),
+            value.get_mut(3..35).unwrap_or_default(),
+        );
+        hex::encode(
+            self.parent_id.as_bytes(),
+            value.get_mut(36..52).unwrap_or_default(),
+        );
+        hex::encode(
+            &[self.flags.bits()],
+            value.get_mut(53..).unwrap_or_default(),
+        );
         value
     }
 }
