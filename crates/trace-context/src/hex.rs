@@ -3,6 +3,7 @@
 const INVALID: u8 = 0xff;
 
 /// The value of each byte as a lower-case hex digit.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const VALUES: [u8; 256] = {
     let mut values = [INVALID; 256];
     let mut byte = 0;
