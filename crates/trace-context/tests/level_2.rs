@@ -179,7 +179,11 @@ fn a_later_version_may_go_on_after_a_dash() {
 #[test]
 fn every_version_but_ff_is_continued() {
     for version in 0x00..=0xfe {
-        assert_continues(&[("traceparent", &format!("{version:02x}{}", &VALID[2..]))]);
+        let value = format!("{version:02x}{}", &VALID[2..]);
+        assert_continues(&[("traceparent", &value)]);
+        if version > 0 {
+            assert_continues(&[("traceparent", &format!("{value}-more"))]);
+        }
     }
     assert_values_restart(&[
         &format!("ff{}", &VALID[2..]),

@@ -186,6 +186,18 @@ fn traceparent_keeps_its_flags_and_list() {
 }
 
 #[test]
+fn a_list_without_members_is_none() {
+    let received = [
+        ("traceparent", W3C),
+        ("tracestate", ""),
+        ("tracestate", " ,"),
+    ];
+    let extraction = extract(received.as_slice(), &Format::ALL);
+    assert_eq!(extraction.context.unwrap().tracestate, None);
+    assert!(extraction.invalid.is_empty());
+}
+
+#[test]
 fn a_bad_list_is_told_and_the_trace_goes_on() {
     let received = [("traceparent", W3C), ("tracestate", "a=1,B=2")];
     let extraction = extract(received.as_slice(), &Format::ALL);
