@@ -100,6 +100,19 @@ impl JsonError {
             column: error.column(),
         }
     }
+
+    /// The bytes from `at` on are not UTF-8.
+    fn not_utf8(json: &[u8], at: usize) -> Self {
+        let before = json.get(..at).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let start = before.iter().rposition(|byte| *byte == b'\n');
+        Self {
+            path: String::new(),
+            reason: "expected UTF-8, but found other bytes".to_owned(),
+            line,
+            column: at - start.map_or(0, |newline| newline + 1) + 1,
+        }
+    }
 }
 
 impl fmt::Display for JsonError {

@@ -117,7 +117,9 @@ proptest! {
         damage in damage(),
     ) {
         let mut payload = request.encode();
-        prop_assume!(!payload.is_empty());
+        if payload.is_empty() {
+            return Ok(());
+        }
         for (at, byte) in damage {
             let at = at.index(payload.len());
             payload[at] = byte;
@@ -138,7 +140,9 @@ proptest! {
     fn nothing_panics_on_damaged_requests(request in request(), damage in damage()) {
         let signal = request.signal();
         let mut payload = request.encode();
-        prop_assume!(!payload.is_empty());
+        if payload.is_empty() {
+            return Ok(());
+        }
         for (at, byte) in damage {
             let at = at.index(payload.len());
             payload[at] = byte;

@@ -69,13 +69,15 @@ pub(super) fn message_to_protobuf(
     message: &'static Message,
     json: &[u8],
 ) -> Result<Vec<u8>, JsonError> {
+    let text = std::str::from_utf8(json)
+        .map_err(|error| JsonError::not_utf8(json, error.valid_up_to()))?;
     let mut decoder = Decoder {
         // Protobuf of spans takes about half the bytes of JSON.
         out: Vec::with_capacity(json.len() / 2),
         path: Vec::new(),
         depth: 0,
     };
-    let mut json = serde_json::Deserializer::from_slice(json);
+    let mut json = serde_json::Deserializer::from_str(text);
     // The depth of messages is limited here, and serde_json skips unknown values without recursion.
     json.disable_recursion_limit();
     let root = Root {
