@@ -2,8 +2,17 @@
 //! without losing any.
 //!
 //! Imports run downwards only: `main` → [`service`] → components ([`receivers`], [`processors`],
-//! [`connectors`], [`exporters`], [`extensions`]) → [`pipeline`] and [`transport`] → [`config`] and
+//! [`connectors`], [`exporters`], [`extensions`]) → [`transport`] → [`pipeline`] → [`config`] and
 //! [`telemetry`] → the crates of the workspace. Components never import each other.
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod connectors;
+pub mod exporters;
+pub mod extensions;
+pub mod pipeline;
+pub mod processors;
+pub mod receivers;
+pub mod service;
+pub mod telemetry;
+pub mod transport;

@@ -1,3 +1,129 @@
-//! The Spanmesh collector.
+//! The command line of the collector.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use spanmesh_collector::config::ProcessEnvironment;
+use spanmesh_collector::service::{DEFAULT_CONFIG, Plan, Service};
+use spanmesh_collector::telemetry::logs;
+use spanmesh_collector::{connectors, exporters, extensions, processors, receivers};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+/// Receives OTLP, processes it, and delivers it to any number of back ends.
+///
+/// Without a configuration it receives on 127.0.0.1:4317 (gRPC) and 127.0.0.1:4318 (HTTP) and prints
+/// what arrives.
+#[derive(Debug, Parser)]
+#[command(name = "spanmesh-collector", version)]
+struct Arguments {
+    /// A configuration file; may be given several times, later files lie over earlier ones.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Vec<String>,
+
+    /// How many seconds what waits may take to be delivered when the collector stops.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, global = true)]
+    drain_timeout: u64,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what is wrong with the configuration.
+    Validate,
+    /// List the components that are available.
+    Components,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        None => run(&arguments),
+        Some(Command::Validate) => validate(&arguments),
+        Some(Command::Components) => {
+            print_components();
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), String> {
+    let plan = load(&arguments.config)?;
+    logs::start(&plan.telemetry().logs);
+    for warning in plan.warnings() {
+        warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let drain_timeout = Duration::from_secs(arguments.drain_timeout);
+    runtime.block_on(async {
+        let unavailable = |error| format!("cannot wait for signals: {error}");
+        let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
+        let service = Service::start(plan)
+            .await
+            .map_err(|error| error.to_string())?;
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!(signal = name, "stopping");
+        service.stop(drain_timeout).await;
+        Ok(())
+    })
+}
+
+fn validate(arguments: &Arguments) -> Result<(), String> {
+    let plan = load(&arguments.config)?;
+    for warning in plan.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    println!("the configuration is valid");
+    Ok(())
+}
+
+fn load(names: &[String]) -> Result<Plan, String> {
+    let mut files = Vec::new();
+    for name in names {
+        let path = name.strip_prefix("file:").unwrap_or(name);
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the configuration {path}: {error}"))?;
+        files.push((path.to_owned(), text));
+    }
+    if files.is_empty() {
+        files.push((
+            "default configuration".to_owned(),
+            DEFAULT_CONFIG.to_owned(),
+        ));
+    }
+    Plan::load(&files, &ProcessEnvironment).map_err(|problems| problems.to_string())
+}
+
+fn print_components() {
+    let print = |kind: &str, names: &[&str]| {
+        println!("{kind}:");
+        for name in names {
+            println!("  - {name}");
+        }
+    };
+    let names: Vec<_> = receivers::REGISTRY.iter().map(|f| f.kind()).collect();
+    print("receivers", &names);
+    let names: Vec<_> = processors::REGISTRY.iter().map(|f| f.kind()).collect();
+    print("processors", &names);
+    let names: Vec<_> = exporters::REGISTRY.iter().map(|f| f.kind()).collect();
+    print("exporters", &names);
+    print("connectors", connectors::REGISTRY);
+    let names: Vec<_> = extensions::REGISTRY.iter().map(|f| f.kind()).collect();
+    print("extensions", &names);
+}

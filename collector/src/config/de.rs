@@ -545,10 +545,10 @@ fn scalar(text: &str, plain: bool) -> Scalar<'_> {
         "false" | "False" | "FALSE" => return Scalar::Bool(false),
         _ => {}
     }
-    if let Some(digits) = text.strip_prefix("0x") {
-        if let Ok(value) = u64::from_str_radix(digits, 16) {
-            return Scalar::Unsigned(value);
-        }
+    if let Some(digits) = text.strip_prefix("0x")
+        && let Ok(value) = u64::from_str_radix(digits, 16)
+    {
+        return Scalar::Unsigned(value);
     }
     if let Ok(value) = text.parse::<u64>() {
         return Scalar::Unsigned(value);
@@ -557,10 +557,10 @@ fn scalar(text: &str, plain: bool) -> Scalar<'_> {
         return Scalar::Signed(value);
     }
     let numeric = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
-    if text.chars().all(numeric) {
-        if let Ok(value) = text.parse::<f64>() {
-            return Scalar::Float(value);
-        }
+    if text.chars().all(numeric)
+        && let Ok(value) = text.parse::<f64>()
+    {
+        return Scalar::Float(value);
     }
     Scalar::Text(text)
 }

@@ -14,7 +14,7 @@ pub fn nearest<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> Vec<
 }
 
 /// `; did you mean "x"?`, or the list of what is valid if nothing is near.
-pub(super) fn hint<'a>(name: &str, valid: &[&'a str]) -> String {
+pub(super) fn hint(name: &str, valid: &[&str]) -> String {
     let quoted = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
         names.join(", ")

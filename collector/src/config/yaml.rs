@@ -91,7 +91,7 @@ impl<'a> Composer<'a> {
             }
             Event::SequenceStart(anchor, _) => (anchor, self.sequence(depth)?),
             Event::MappingStart(anchor, _) => (anchor, self.mapping(depth)?),
-            Event::Alias(anchor) => return self.alias(anchor, place),
+            Event::Alias(anchor) => return self.alias(anchor, &place),
             other => {
                 let message = format!("expected a value, but found {other:?}");
                 return Err(Problem::new(&place, "", message));
@@ -104,9 +104,9 @@ impl<'a> Composer<'a> {
         Ok(node)
     }
 
-    fn alias(&mut self, anchor: usize, place: Place) -> Result<Node, Problem> {
+    fn alias(&mut self, anchor: usize, place: &Place) -> Result<Node, Problem> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            return Err(Problem::new(&place, "", "this alias is not defined above"));
+            return Err(Problem::new(place, "", "this alias is not defined above"));
         };
         self.nodes += count(&node);
         Ok(node)

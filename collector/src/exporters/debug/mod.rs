@@ -1,0 +1,105 @@
+//! `debug`: writes what passes to standard output, for people.
+//!
+//! `basic` writes one line a batch, `normal` one line a span, log record or metric, `detailed` every
+//! field. The only exporter that decodes.
+
+mod format;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::config::{Problems, Section};
+use crate::pipeline::{
+    Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
+    ExporterConfig, ExporterFactory, QueueOptions, RetryOptions, StartError,
+};
+
+/// Makes `debug` exporters.
+#[derive(Debug)]
+pub struct Factory;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Options {
+    /// How much is written.
+    verbosity: Verbosity,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verbosity {
+    #[default]
+    Basic,
+    Normal,
+    Detailed,
+}
+
+struct Debug {
+    verbosity: Verbosity,
+}
+
+// === impl Factory ===
+
+impl ExporterFactory for Factory {
+    fn kind(&self) -> &'static str {
+        "debug"
+    }
+
+    fn former_kinds(&self) -> &'static [&'static str] {
+        &["logging"]
+    }
+
+    fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExporterConfig>, Problems> {
+        let options: Options = section.read()?;
+        Ok(Box::new(options))
+    }
+}
+
+// === impl Options ===
+
+impl ExporterConfig for Options {
+    fn delivery(&self) -> DeliveryOptions {
+        DeliveryOptions {
+            // One consumer, so that lines come in the order of the requests.
+            queue: QueueOptions {
+                num_consumers: 1,
+                ..QueueOptions::default()
+            },
+            retry: RetryOptions::default(),
+            timeout: None,
+            max_batch_bytes: usize::MAX,
+        }
+    }
+
+    fn build(self: Box<Self>, _context: &BuildContext) -> Result<Arc<dyn Exporter>, StartError> {
+        Ok(Arc::new(Debug {
+            verbosity: self.verbosity,
+        }))
+    }
+}
+
+// === impl Debug ===
+
+impl Exporter for Debug {
+    fn export<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
+        Box::pin(async move {
+            let text = match self.verbosity {
+                Verbosity::Basic => Ok(format::basic(batch)),
+                Verbosity::Normal => format::normal(batch),
+                Verbosity::Detailed => format::detailed(batch),
+            };
+            let text = text.map_err(|error| ExportError::Permanent {
+                message: format!("the batch cannot be decoded: {error}"),
+            })?;
+            std::io::stdout()
+                .lock()
+                .write_all(text.as_bytes())
+                .map_err(|error| ExportError::Permanent {
+                    message: format!("cannot write to standard output: {error}"),
+                })?;
+            Ok(Delivered::default())
+        })
+    }
+}

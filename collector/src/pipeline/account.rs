@@ -1,0 +1,356 @@
+//! Where every item went.
+//!
+//! For each destination and signal: accepted = sent + sampled out + dropped + queued. The equation
+//! holds by construction: items enter through [`Account::accept`], which returns their [`Custody`],
+//! and a custody can only be settled once. One that is forgotten counts as dropped, with the reason
+//! `lost`, and so shows the defect instead of hiding it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use spanmesh_otlp::Signal;
+
+use crate::telemetry::Registry;
+
+/// The account of one destination.
+#[derive(Debug, Default)]
+pub struct Account {
+    signals: [Columns; 3],
+}
+
+#[derive(Debug, Default)]
+struct Columns {
+    accepted: AtomicU64,
+    sent: AtomicU64,
+    sampled_out: AtomicU64,
+    dropped: [AtomicU64; DropReason::ALL.len()],
+}
+
+/// The responsibility for a number of items, until it is settled.
+#[derive(Debug)]
+#[must_use = "items that are not settled count as lost"]
+pub struct Custody {
+    account: Arc<Account>,
+    signal: Signal,
+    items: u64,
+}
+
+/// Why items did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The destination's queue had no room while another one's had.
+    QueueFull,
+    /// The destination took the request but refused some of its items (partial success).
+    Rejected,
+    /// The destination refused the request for good.
+    Refused,
+    /// The destination did not take the request within `max_elapsed_time`.
+    RetriesExhausted,
+    /// A single item is larger than the destination allows.
+    TooLarge,
+    /// A processor dropped them.
+    Processor,
+    /// The collector stopped before the destination took them.
+    Shutdown,
+    /// A defect of the collector.
+    Lost,
+}
+
+/// The sums of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Taken from clients.
+    pub accepted: u64,
+    /// Taken by the destination.
+    pub sent: u64,
+    /// Left out on purpose.
+    pub sampled_out: u64,
+    /// Not delivered, by reason; only reasons that occurred.
+    pub dropped: Vec<(DropReason, u64)>,
+    /// Waiting or on their way.
+    pub queued: u64,
+}
+
+// === impl Account ===
+
+impl Account {
+    /// Takes responsibility for items.
+    pub fn accept(self: &Arc<Self>, signal: Signal, items: u64) -> Custody {
+        let columns = self.columns(signal);
+        columns.accepted.fetch_add(items, Ordering::Relaxed);
+        Custody {
+            account: self.clone(),
+            signal,
+            items,
+        }
+    }
+
+    /// The sums of one signal.
+    pub fn totals(&self, signal: Signal) -> Totals {
+        let columns = self.columns(signal);
+        // What left is read before what entered, so that `queued` is never negative.
+        let sent = columns.sent.load(Ordering::Acquire);
+        let sampled_out = columns.sampled_out.load(Ordering::Acquire);
+        let mut dropped = Vec::new();
+        let mut all_dropped = 0;
+        for (reason, counter) in DropReason::ALL.into_iter().zip(&columns.dropped) {
+            let items = counter.load(Ordering::Acquire);
+            all_dropped += items;
+            if items > 0 {
+                dropped.push((reason, items));
+            }
+        }
+        let accepted = columns.accepted.load(Ordering::Acquire);
+        Totals {
+            accepted,
+            sent,
+            sampled_out,
+            dropped,
+            queued: accepted.saturating_sub(sent + sampled_out + all_dropped),
+        }
+    }
+
+    /// Exports the account as metrics of `exporter`.
+    pub fn register(self: &Arc<Self>, registry: &Registry, exporter: &str, signal: Signal) {
+        let names = Names::of(signal);
+        let labels = [("exporter", exporter)];
+        let read = |value: fn(&Totals) -> u64| {
+            let account = self.clone();
+            move || value(&account.totals(signal)) as f64
+        };
+        registry.counter_from(
+            names.sent,
+            "Items that the destination took.",
+            &labels,
+            read(|totals| totals.sent),
+        );
+        registry.counter_from(
+            names.send_failed,
+            "Items that the destination did not take.",
+            &labels,
+            read(|totals| totals.dropped_total() - totals.dropped_for(DropReason::QueueFull)),
+        );
+        registry.counter_from(
+            names.enqueue_failed,
+            "Items for which the queue had no room.",
+            &labels,
+            read(|totals| totals.dropped_for(DropReason::QueueFull)),
+        );
+        let labels = [("exporter", exporter), ("signal", signal.name())];
+        registry.counter_from(
+            "spanmesh_account_accepted_items",
+            "Items taken for this destination; equals sent + sampled out + dropped + queued.",
+            &labels,
+            read(|totals| totals.accepted),
+        );
+        registry.counter_from(
+            "spanmesh_account_sent_items",
+            "Items that the destination took.",
+            &labels,
+            read(|totals| totals.sent),
+        );
+        registry.counter_from(
+            "spanmesh_account_sampled_out_items",
+            "Items left out on purpose.",
+            &labels,
+            read(|totals| totals.sampled_out),
+        );
+        registry.gauge(
+            "spanmesh_account_queued_items",
+            "Items waiting for this destination or on their way to it.",
+            &labels,
+            read(|totals| totals.queued),
+        );
+        for reason in DropReason::ALL {
+            let account = self.clone();
+            registry.counter_from(
+                "spanmesh_account_dropped_items",
+                "Items not delivered, by reason.",
+                &[labels[0], labels[1], ("reason", reason.name())],
+                move || account.totals(signal).dropped_for(reason) as f64,
+            );
+        }
+    }
+
+    fn columns(&self, signal: Signal) -> &Columns {
+        match signal {
+            Signal::Traces => &self.signals[0],
+            Signal::Logs => &self.signals[1],
+            Signal::Metrics => &self.signals[2],
+        }
+    }
+}
+
+struct Names {
+    sent: &'static str,
+    send_failed: &'static str,
+    enqueue_failed: &'static str,
+}
+
+impl Names {
+    const fn of(signal: Signal) -> Self {
+        match signal {
+            Signal::Traces => Self {
+                sent: "otelcol_exporter_sent_spans",
+                send_failed: "otelcol_exporter_send_failed_spans",
+                enqueue_failed: "otelcol_exporter_enqueue_failed_spans",
+            },
+            Signal::Logs => Self {
+                sent: "otelcol_exporter_sent_log_records",
+                send_failed: "otelcol_exporter_send_failed_log_records",
+                enqueue_failed: "otelcol_exporter_enqueue_failed_log_records",
+            },
+            Signal::Metrics => Self {
+                sent: "otelcol_exporter_sent_metric_points",
+                send_failed: "otelcol_exporter_send_failed_metric_points",
+                enqueue_failed: "otelcol_exporter_enqueue_failed_metric_points",
+            },
+        }
+    }
+}
+
+// === impl Custody ===
+
+impl Custody {
+    /// How many items it is about.
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// The destination took the items, except for `rejected` of them.
+    pub fn sent(mut self, rejected: u64) {
+        let rejected = rejected.min(self.items);
+        let columns = self.account.columns(self.signal);
+        columns
+            .sent
+            .fetch_add(self.items - rejected, Ordering::Release);
+        columns.dropped[DropReason::Rejected as usize].fetch_add(rejected, Ordering::Release);
+        self.items = 0;
+    }
+
+    /// The items were left out on purpose.
+    pub fn sampled_out(mut self) {
+        let columns = self.account.columns(self.signal);
+        columns.sampled_out.fetch_add(self.items, Ordering::Release);
+        self.items = 0;
+    }
+
+    /// The items will not arrive.
+    pub fn dropped(mut self, reason: DropReason) {
+        self.settle_dropped(reason);
+    }
+
+    /// Takes `items` of the items out into a custody of their own; fewer if there are fewer.
+    pub fn split(&mut self, items: u64) -> Self {
+        let items = items.min(self.items);
+        self.items -= items;
+        Self {
+            account: self.account.clone(),
+            signal: self.signal,
+            items,
+        }
+    }
+
+    fn settle_dropped(&mut self, reason: DropReason) {
+        let columns = self.account.columns(self.signal);
+        columns.dropped[reason as usize].fetch_add(self.items, Ordering::Release);
+        self.items = 0;
+    }
+}
+
+impl Drop for Custody {
+    fn drop(&mut self) {
+        if self.items > 0 {
+            self.settle_dropped(DropReason::Lost);
+        }
+    }
+}
+
+// === impl DropReason ===
+
+impl DropReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::QueueFull,
+        Self::Rejected,
+        Self::Refused,
+        Self::RetriesExhausted,
+        Self::TooLarge,
+        Self::Processor,
+        Self::Shutdown,
+        Self::Lost,
+    ];
+
+    /// Its name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Rejected => "rejected",
+            Self::Refused => "refused_by_destination",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::TooLarge => "too_large",
+            Self::Processor => "processor",
+            Self::Shutdown => "shutdown",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+// === impl Totals ===
+
+impl Totals {
+    /// Not delivered, whatever the reason.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().map(|(_, items)| items).sum()
+    }
+
+    /// Not delivered for one reason.
+    pub fn dropped_for(&self, reason: DropReason) -> u64 {
+        self.dropped
+            .iter()
+            .filter(|(other, _)| *other == reason)
+            .map(|(_, items)| items)
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_account_balances_whatever_happens() {
+        let account = Arc::new(Account::default());
+        let mut custody = account.accept(Signal::Traces, 100);
+        custody.split(10).dropped(DropReason::QueueFull);
+        custody.split(20).sampled_out();
+        custody.split(5).sent(2);
+        drop(custody.split(1));
+        let totals = account.totals(Signal::Traces);
+        assert_eq!(
+            totals,
+            Totals {
+                accepted: 100,
+                sent: 3,
+                sampled_out: 20,
+                dropped: vec![
+                    (DropReason::QueueFull, 10),
+                    (DropReason::Rejected, 2),
+                    (DropReason::Lost, 1)
+                ],
+                queued: 64,
+            }
+        );
+        custody.sent(0);
+        assert_eq!(account.totals(Signal::Traces).queued, 0);
+        assert_eq!(account.totals(Signal::Logs), Totals::default());
+    }
+
+    #[test]
+    fn reasons_are_in_the_order_of_their_numbers() {
+        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What a component is to the rest of the collector.
+//!
+//! Each kind has a factory, which knows the component's name and reads its options; a configuration,
+//! which is valid once it exists; and the running component itself.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use spanmesh_otlp::Signal;
+
+use super::intake::Intakes;
+use super::options::{Batching, DeliveryOptions};
+use super::payload::Payload;
+use crate::config::{Problems, Section};
+use crate::telemetry::Registry;
+
+/// A future behind a pointer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a component could not start, as one sentence that names the component and the address or file
+/// that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError(pub String);
+
+/// What components get when they start.
+#[derive(Clone, Debug)]
+pub struct BuildContext {
+    /// The component's name in the configuration.
+    pub id: String,
+    /// Where its metrics go.
+    pub registry: Registry,
+}
+
+/// What receivers get when they start.
+#[derive(Clone, Debug)]
+pub struct ReceiverContext {
+    /// The receiver's name in the configuration.
+    pub id: String,
+    /// Where its metrics go.
+    pub registry: Registry,
+    /// Where its payloads go.
+    pub intakes: Intakes,
+}
+
+// --- Receivers ---
+
+/// Makes receivers of one kind.
+pub trait ReceiverFactory: Sync {
+    /// Its name in configurations.
+    fn kind(&self) -> &'static str;
+
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    fn configure(&self, options: &Section<'_>) -> Result<Box<dyn ReceiverConfig>, Problems>;
+}
+
+/// A receiver that is configured.
+pub trait ReceiverConfig: Send {
+    /// Starts to receive.
+    fn start(
+        self: Box<Self>,
+        context: ReceiverContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Receiver>, StartError>>;
+}
+
+/// A running receiver.
+pub trait Receiver: Send {
+    /// Where it listens, by transport.
+    fn addresses(&self) -> Vec<(&'static str, SocketAddr)>;
+
+    /// Accepts nothing more, and returns when what was begun is answered or given up.
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+// --- Processors ---
+
+/// Makes processors of one kind.
+pub trait ProcessorFactory: Sync {
+    /// Its name in configurations.
+    fn kind(&self) -> &'static str;
+
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    fn configure(&self, options: &Section<'_>) -> Result<Box<dyn ProcessorConfig>, Problems>;
+}
+
+/// A processor that is configured. Every pipeline that uses it builds its own.
+pub trait ProcessorConfig: Send {
+    /// Builds it for one pipeline.
+    fn build(&self, context: &BuildContext) -> Stage;
+}
+
+/// What a processor does to its pipeline.
+#[derive(Clone)]
+pub enum Stage {
+    /// Something happens to each payload.
+    Process(Arc<dyn Processor>),
+    /// The destinations send batches.
+    Batch(Batching),
+}
+
+/// A running processor.
+pub trait Processor: Send + Sync {
+    /// Does its work on one payload. May be repeated for the same payload, if the client tries
+    /// again after a refusal.
+    fn process(&self, payload: Payload) -> Processed;
+}
+
+/// What a processor made of a payload. The items of the payload are those of the result, those
+/// sampled out and those dropped.
+#[derive(Clone, Debug)]
+pub struct Processed {
+    /// What goes on; `None` if nothing is left.
+    pub payload: Option<Payload>,
+    /// Items left out on purpose.
+    pub sampled_out: u64,
+    /// Items left out for any other reason.
+    pub dropped: u64,
+}
+
+// --- Exporters ---
+
+/// Makes exporters of one kind.
+pub trait ExporterFactory: Sync {
+    /// Its name in configurations.
+    fn kind(&self) -> &'static str;
+
+    /// Older names that work with a warning.
+    fn former_kinds(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    fn configure(&self, options: &Section<'_>) -> Result<Box<dyn ExporterConfig>, Problems>;
+}
+
+/// An exporter that is configured.
+pub trait ExporterConfig: Send {
+    /// How its queue and its retries work.
+    fn delivery(&self) -> DeliveryOptions;
+
+    /// Opens what it needs. Connections are made when they are used.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    fn build(self: Box<Self>, context: &BuildContext) -> Result<Arc<dyn Exporter>, StartError>;
+}
+
+/// A running exporter.
+pub trait Exporter: Send + Sync {
+    /// Delivers a batch. Dropping the future gives the attempt up.
+    ///
+    /// # Errors
+    /// Why the destination did not take it, and whether another attempt makes sense.
+    fn export<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>>;
+
+    /// Called once, after the last batch.
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Encoded requests of one signal. Appended to each other they are one request.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// What they are.
+    pub signal: Signal,
+    /// The requests.
+    pub frames: Vec<Bytes>,
+    /// How many items they hold.
+    pub items: u64,
+    /// How many bytes they have.
+    pub bytes: usize,
+}
+
+/// What a destination said when it took a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// How many items it refused for good.
+    pub rejected: u64,
+    /// What it said; often empty.
+    pub message: String,
+}
+
+/// Why a destination did not take a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExportError {
+    /// It may take it later: no connection, overload, a time-out.
+    Retryable {
+        /// What happened.
+        message: String,
+        /// When, if it said so.
+        after: Option<Duration>,
+    },
+    /// It may take parts of it: too large.
+    TooLarge {
+        /// What happened.
+        message: String,
+    },
+    /// It will never take it.
+    Permanent {
+        /// What happened.
+        message: String,
+    },
+}
+
+// --- Extensions ---
+
+/// Makes extensions of one kind.
+pub trait ExtensionFactory: Sync {
+    /// Its name in configurations.
+    fn kind(&self) -> &'static str;
+
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    fn configure(&self, options: &Section<'_>) -> Result<Box<dyn ExtensionConfig>, Problems>;
+}
+
+/// An extension that is configured.
+pub trait ExtensionConfig: Send {
+    /// Starts it.
+    fn start(
+        self: Box<Self>,
+        context: BuildContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Extension>, StartError>>;
+}
+
+/// A running extension.
+pub trait Extension: Send + Sync {
+    /// Where it listens, if it does.
+    fn address(&self) -> Option<SocketAddr>;
+
+    /// The collector receives now.
+    fn ready(&self);
+
+    /// The collector is about to stop receiving.
+    fn stopping(&self);
+
+    /// Ends it.
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// The frames as one request. Copies unless there is only one.
+    pub fn concatenated(&self) -> Bytes {
+        if let [frame] = self.frames.as_slice() {
+            return frame.clone();
+        }
+        let mut bytes = Vec::with_capacity(self.bytes);
+        for frame in &self.frames {
+            bytes.extend_from_slice(frame);
+        }
+        bytes.into()
+    }
+}
+
+// === impl StartError ===
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+// === impl ExportError ===
+
+impl fmt::Display for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retryable { message, .. }
+            | Self::TooLarge { message }
+            | Self::Permanent { message } => f.write_str(message),
+        }
+    }
+}
+
+// === impl Stage ===
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(_) => f.write_str("Process"),
+            Self::Batch(batching) => batching.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! One exporter with its queue, its retries and its account.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use spanmesh_otlp::Signal;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use super::account::{Account, DropReason};
+use super::budget::Budget;
+use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter};
+use super::options::{Batching, DeliveryOptions};
+use super::queue::{Lane, Load, Queue};
+use super::retry::Backoff;
+use crate::telemetry::Counter;
+
+/// How far the collector is with stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It is not.
+    Running,
+    /// What waits is sent now.
+    Draining,
+    /// The time for that is over: what still waits is dropped and counted.
+    Abandoning,
+}
+
+/// See the module.
+pub struct Destination {
+    id: String,
+    exporter: Arc<dyn Exporter>,
+    options: DeliveryOptions,
+    queue: Arc<Queue>,
+    account: Arc<Account>,
+    phase: watch::Receiver<Phase>,
+    /// Wakes those who wait for another attempt, because one went well.
+    recovered: Notify,
+    in_flight: Counter,
+    finished: Counter,
+}
+
+// === impl Destination ===
+
+impl Destination {
+    /// A destination whose queue holds `default_queue_bytes` if its options do not say otherwise.
+    pub fn new(
+        context: &BuildContext,
+        exporter: Arc<dyn Exporter>,
+        options: DeliveryOptions,
+        default_queue_bytes: u64,
+        phase: watch::Receiver<Phase>,
+    ) -> Arc<Self> {
+        let account = Arc::new(Account::default());
+        let size = options.queue.queue_size.unwrap_or(default_queue_bytes);
+        let queue = Arc::new(Queue::new(
+            account.clone(),
+            Budget::new(size),
+            options.queue.sizer,
+            options.queue.block_on_overflow,
+            options.max_batch_bytes,
+        ));
+        let destination = Arc::new(Self {
+            id: context.id.clone(),
+            exporter,
+            options,
+            queue,
+            account,
+            phase,
+            recovered: Notify::new(),
+            in_flight: Counter::default(),
+            finished: Counter::default(),
+        });
+        destination.register(context);
+        destination
+    }
+
+    /// Its name in the configuration.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where its items went.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// A pipeline's entrance to it.
+    pub fn lane(&self, signal: Signal, batching: Option<Batching>) -> Lane {
+        self.queue.lane(signal, batching)
+    }
+
+    /// Starts to deliver. The tasks end when the phase has become [`Phase::Draining`] and the queue
+    /// is empty.
+    pub fn start(self: &Arc<Self>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.options.queue.num_consumers {
+            let destination = self.clone();
+            tasks.spawn(async move {
+                while let Some(load) = destination.queue.next().await {
+                    destination.deliver(load).await;
+                }
+            });
+        }
+        let queue = self.queue.clone();
+        let mut phase = self.phase.clone();
+        tasks.spawn(async move {
+            // An error means that the service is gone, which is a reason to drain, too.
+            let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+            queue.drain();
+        });
+        tasks
+    }
+
+    /// Closes the exporter; for when the tasks of [`Self::start`] have ended.
+    pub async fn stop(&self) {
+        self.exporter.stop().await;
+    }
+
+    async fn deliver(&self, load: Load) {
+        let mut pending = vec![load];
+        // A stack, so that the parts of a split load go in order.
+        while let Some(load) = pending.pop() {
+            self.in_flight.add(1);
+            let refused = self.attempt_until_settled(load).await;
+            self.finished.add(1);
+            let Some(load) = refused else { continue };
+            let half = load.items().div_ceil(2);
+            pending.extend(load.split(half).into_iter().rev());
+        }
+    }
+
+    /// Sends a load until it is settled; returns it if it has to be split first.
+    async fn attempt_until_settled(&self, load: Load) -> Option<Load> {
+        let batch = load.batch();
+        let mut backoff = Backoff::new(&self.options.retry, Instant::now());
+        let mut failures = 0_u32;
+        loop {
+            let mut phase = self.phase.clone();
+            let result = tokio::select! {
+                biased;
+                () = abandoned(&mut phase) => {
+                    load.dropped(DropReason::Shutdown);
+                    return None;
+                }
+                result = self.attempt(&batch) => result,
+            };
+            let (message, hint) = match result {
+                Ok(delivered) => {
+                    self.settle_sent(load, &delivered, failures);
+                    return None;
+                }
+                Err(ExportError::TooLarge { .. }) if batch.items > 1 => return Some(load),
+                Err(ExportError::TooLarge { message }) => {
+                    self.settle_dropped(load, DropReason::TooLarge, &message);
+                    return None;
+                }
+                Err(ExportError::Permanent { message }) => {
+                    self.settle_dropped(load, DropReason::Refused, &message);
+                    return None;
+                }
+                Err(ExportError::Retryable { message, after }) => (message, after),
+            };
+            let Some(delay) = backoff.next(Instant::now(), hint) else {
+                self.settle_dropped(load, DropReason::RetriesExhausted, &message);
+                return None;
+            };
+            failures += 1;
+            if failures == 1 {
+                let exporter = self.id.as_str();
+                let items = batch.items;
+                warn!(
+                    exporter,
+                    items,
+                    ?delay,
+                    "delivery failed, trying again: {message}"
+                );
+            }
+            let draining_since = *phase.borrow() >= Phase::Draining;
+            let mut last = self.phase.clone();
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.recovered.notified() => {}
+                // The last chance: one more attempt at once.
+                () = draining(&mut phase), if !draining_since => {}
+                () = abandoned(&mut last) => {}
+            }
+        }
+    }
+
+    async fn attempt(&self, batch: &Batch) -> Result<Delivered, ExportError> {
+        let Some(timeout) = self.options.timeout else {
+            return self.exporter.export(batch).await;
+        };
+        match tokio::time::timeout(timeout, self.exporter.export(batch)).await {
+            Ok(result) => result,
+            Err(_) => Err(ExportError::Retryable {
+                message: format!("no answer within {timeout:?}"),
+                after: None,
+            }),
+        }
+    }
+
+    fn settle_sent(&self, load: Load, delivered: &Delivered, failures: u32) {
+        let exporter = self.id.as_str();
+        if failures > 0 {
+            info!(exporter, failures, "delivery works again");
+            self.recovered.notify_waiters();
+        }
+        if delivered.rejected > 0 || !delivered.message.is_empty() {
+            let Delivered { rejected, message } = delivered;
+            warn!(
+                exporter,
+                rejected, "the destination took a part only: {message}"
+            );
+        }
+        let mut rejected = delivered.rejected;
+        for parcel in load.parcels {
+            // Which of the items were refused is not said; their number is what counts.
+            let here = rejected.min(parcel.custody.items());
+            rejected -= here;
+            parcel.custody.sent(here);
+        }
+    }
+
+    fn settle_dropped(&self, load: Load, reason: DropReason, message: &str) {
+        let exporter = self.id.as_str();
+        let items = load.items();
+        let signal = load.signal.name();
+        warn!(
+            exporter,
+            signal,
+            items,
+            reason = reason.name(),
+            "dropped: {message}"
+        );
+        load.dropped(reason);
+    }
+
+    fn register(self: &Arc<Self>, context: &BuildContext) {
+        let registry = &context.registry;
+        for signal in Signal::all() {
+            self.account.register(registry, &self.id, signal);
+        }
+        let labels = [("exporter", self.id.as_str())];
+        let budget = self.queue.budget().clone();
+        registry.gauge(
+            "otelcol_exporter_queue_size",
+            "What waits or is on its way, in the unit of the queue's sizer.",
+            &labels,
+            move || budget.used() as f64,
+        );
+        let capacity = self.queue.budget().limit();
+        registry.gauge(
+            "otelcol_exporter_queue_capacity",
+            "What may wait, in the unit of the queue's sizer.",
+            &labels,
+            move || capacity as f64,
+        );
+        let (begun, finished) = (self.in_flight.clone(), self.finished.clone());
+        registry.gauge(
+            "otelcol_exporter_in_flight_requests",
+            "Batches that are being sent or wait for another attempt.",
+            &labels,
+            move || {
+                let finished = finished.get();
+                begun.get().saturating_sub(finished) as f64
+            },
+        );
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Destination").field(&self.id).finish()
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    fn batch(&self) -> Batch {
+        Batch {
+            signal: self.signal,
+            frames: self
+                .parcels
+                .iter()
+                .map(|parcel| parcel.bytes.clone())
+                .collect(),
+            items: self.items(),
+            bytes: self.bytes(),
+        }
+    }
+
+    fn dropped(self, reason: DropReason) {
+        for parcel in self.parcels {
+            parcel.custody.dropped(reason);
+        }
+    }
+}
+
+async fn draining(phase: &mut watch::Receiver<Phase>) {
+    // An error means that the service is gone.
+    let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+}
+
+async fn abandoned(phase: &mut watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| *phase >= Phase::Abandoning).await;
+}

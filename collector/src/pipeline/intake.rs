@@ -1,0 +1,199 @@
+//! The entrance of the pipelines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanmesh_otlp::Signal;
+
+use super::budget::Budget;
+use super::component::Processor;
+use super::payload::Payload;
+use super::queue::Lane;
+use crate::telemetry::{Counter, Registry};
+
+/// Where a receiver gives its payloads of one signal. Clones are the same entrance.
+#[derive(Clone, Debug)]
+pub struct Intake(Arc<Inner>);
+
+/// The intakes of a receiver: one for each signal that a pipeline takes from it.
+#[derive(Clone, Debug, Default)]
+pub struct Intakes {
+    /// Indexed as in [`Signal::all`].
+    intakes: [Option<Intake>; 3],
+}
+
+/// One pipeline, seen from its entrance.
+#[derive(Clone)]
+pub struct Route {
+    /// What happens to each payload, in this order.
+    pub processors: Vec<Arc<dyn Processor>>,
+    /// Where it goes.
+    pub lanes: Vec<Lane>,
+}
+
+/// The collector takes nothing at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// When the client should try again.
+    pub retry_after: Duration,
+}
+
+#[derive(Debug)]
+struct Inner {
+    routes: Vec<Route>,
+    memory: Arc<Budget>,
+    accepted: Counter,
+    refused: Counter,
+}
+
+/// How long a refused client should wait. Queues that are full empty themselves within seconds or
+/// not at all.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+// === impl Intake ===
+
+impl Intake {
+    /// The entrance of `routes` for one receiver. Payloads in any queue take up `memory`.
+    pub fn new(
+        receiver: &str,
+        signal: Signal,
+        routes: Vec<Route>,
+        memory: Arc<Budget>,
+        registry: &Registry,
+    ) -> Self {
+        let (accepted, refused) = match signal {
+            Signal::Traces => (
+                "otelcol_receiver_accepted_spans",
+                "otelcol_receiver_refused_spans",
+            ),
+            Signal::Logs => (
+                "otelcol_receiver_accepted_log_records",
+                "otelcol_receiver_refused_log_records",
+            ),
+            Signal::Metrics => (
+                "otelcol_receiver_accepted_metric_points",
+                "otelcol_receiver_refused_metric_points",
+            ),
+        };
+        let labels = [("receiver", receiver)];
+        Self(Arc::new(Inner {
+            routes,
+            memory,
+            accepted: registry.counter(accepted, "Items taken from clients.", &labels),
+            refused: registry.counter(
+                refused,
+                "Items not taken from clients, which were told to try again.",
+                &labels,
+            ),
+        }))
+    }
+
+    /// Takes a payload into the queues of all destinations. When this returns, the queues hold it.
+    ///
+    /// A destination without room loses the payload, and counts that, if another one has room.
+    ///
+    /// # Errors
+    /// No destination has room, or the memory budget is used up; nothing was taken.
+    pub async fn admit(&self, payload: Payload) -> Result<(), Refusal> {
+        let inner = &*self.0;
+        let items = payload.items();
+        if items == 0 {
+            return Ok(());
+        }
+        let size = payload.bytes().len() as u64;
+        let Some(memory) = inner.memory.try_reserve(size).map(Arc::new) else {
+            return Err(self.refuse(items));
+        };
+        let mut entries = Vec::new();
+        let mut left_out = Vec::new();
+        let mut roomless = 0_usize;
+        for route in &inner.routes {
+            let (payload, sampled_out, dropped) = route.process(payload.clone());
+            if sampled_out + dropped > 0 {
+                left_out.push((route, sampled_out, dropped));
+            }
+            let Some(payload) = payload else { continue };
+            for lane in &route.lanes {
+                let room = lane.reserve(&payload, &memory).await;
+                roomless += usize::from(room.is_none());
+                entries.push((lane, payload.clone(), room));
+            }
+        }
+        if roomless > 0 && roomless == entries.len() {
+            return Err(self.refuse(items));
+        }
+        for (lane, payload, room) in entries {
+            match room {
+                Some(room) => lane.push(&payload, room),
+                None => lane.overflow(&payload),
+            }
+        }
+        for (route, sampled_out, dropped) in left_out {
+            for lane in &route.lanes {
+                lane.left_out(payload.signal(), sampled_out, dropped);
+            }
+        }
+        inner.accepted.add(items);
+        Ok(())
+    }
+
+    /// How many items were accepted and refused.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.0.accepted.get(), self.0.refused.get())
+    }
+
+    fn refuse(&self, items: u64) -> Refusal {
+        self.0.refused.add(items);
+        Refusal {
+            retry_after: RETRY_AFTER,
+        }
+    }
+}
+
+// === impl Intakes ===
+
+impl Intakes {
+    /// Sets the entrance of a signal.
+    pub fn set(&mut self, signal: Signal, intake: Intake) {
+        self.intakes[index(signal)] = Some(intake);
+    }
+
+    /// The entrance of a signal; `None` if no pipeline takes it from this receiver.
+    pub fn get(&self, signal: Signal) -> Option<&Intake> {
+        self.intakes[index(signal)].as_ref()
+    }
+}
+
+const fn index(signal: Signal) -> usize {
+    match signal {
+        Signal::Traces => 0,
+        Signal::Logs => 1,
+        Signal::Metrics => 2,
+    }
+}
+
+// === impl Route ===
+
+impl Route {
+    fn process(&self, payload: Payload) -> (Option<Payload>, u64, u64) {
+        let (mut sampled_out, mut dropped) = (0, 0);
+        let mut current = Some(payload);
+        for processor in &self.processors {
+            let Some(payload) = current.take() else { break };
+            let processed = processor.process(payload);
+            sampled_out += processed.sampled_out;
+            dropped += processed.dropped;
+            current = processed.payload;
+        }
+        (current, sampled_out, dropped)
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Route")
+            .field("processors", &self.processors.len())
+            .field("lanes", &self.lanes.len())
+            .finish()
+    }
+}

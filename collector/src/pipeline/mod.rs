@@ -1,0 +1,33 @@
+//! The way of a payload from a receiver to its destinations.
+//!
+//! A receiver parses what it got into a [`Payload`] and gives it to an [`Intake`], which sends it
+//! through the processors of each pipeline and reserves room in the queue of every [`Destination`]
+//! before the client gets its answer. A destination batches by appending encoded payloads, hands
+//! the batches to its [`Exporter`], tries again what failed for the moment, and accounts for every
+//! item.
+
+mod account;
+mod budget;
+mod component;
+mod destination;
+mod intake;
+mod memory;
+mod options;
+mod payload;
+mod queue;
+mod retry;
+
+pub use self::account::{Account, Custody, DropReason, Totals};
+pub use self::budget::{Budget, Reservation};
+pub use self::component::{
+    Batch, BoxFuture, BuildContext, Delivered, ExportError, Exporter, ExporterConfig,
+    ExporterFactory, Extension, ExtensionConfig, ExtensionFactory, Processed, Processor,
+    ProcessorConfig, ProcessorFactory, Receiver, ReceiverConfig, ReceiverContext, ReceiverFactory,
+    Stage, StartError,
+};
+pub use self::destination::{Destination, Phase};
+pub use self::intake::{Intake, Intakes, Refusal, Route};
+pub use self::memory::default_limit;
+pub use self::options::{Batching, DeliveryOptions, QueueOptions, RetryOptions, Sizer};
+pub use self::payload::Payload;
+pub use self::queue::{Lane, Room};

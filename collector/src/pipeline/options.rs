@@ -1,0 +1,233 @@
+//! The options that every exporter has: `sending_queue`, `retry_on_failure`, `timeout`; and what
+//! the `batch` processor sets.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::config::Span;
+
+/// How payloads become batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// A batch is sent as soon as it has so many items.
+    pub min_items: u64,
+    /// A batch has no more items than this; 0 for no limit.
+    pub max_items: u64,
+    /// A batch is sent when its first item has waited for so long.
+    pub timeout: Duration,
+}
+
+/// What a destination needs to know of its exporter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryOptions {
+    /// `sending_queue`.
+    pub queue: QueueOptions,
+    /// `retry_on_failure`.
+    pub retry: RetryOptions,
+    /// How long one attempt may take; `None` for no limit.
+    pub timeout: Option<Duration>,
+    /// A batch is not made larger than this, in encoded bytes.
+    pub max_batch_bytes: usize,
+}
+
+/// `sending_queue`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RawQueueOptions")]
+pub struct QueueOptions {
+    /// How many batches are sent at the same time.
+    pub num_consumers: usize,
+    /// How much may wait, in units of `sizer`; `None` for a share of the memory budget.
+    pub queue_size: Option<u64>,
+    /// What `queue_size` counts.
+    pub sizer: Sizer,
+    /// Whether clients wait for room instead of being refused.
+    pub block_on_overflow: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+struct RawQueueOptions {
+    enabled: bool,
+    num_consumers: usize,
+    queue_size: Option<u64>,
+    sizer: Option<Sizer>,
+    block_on_overflow: bool,
+    wait_for_result: bool,
+    storage: Option<String>,
+}
+
+/// What the size of a queue counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sizer {
+    /// Requests as clients sent them.
+    Requests,
+    /// Spans, log records, data points.
+    Items,
+    /// Encoded bytes.
+    #[default]
+    Bytes,
+}
+
+/// `retry_on_failure`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RawRetryOptions")]
+pub struct RetryOptions {
+    /// Whether failed batches are sent again.
+    pub enabled: bool,
+    /// The wait before the second attempt.
+    pub initial_interval: Span,
+    /// How much each further wait may differ: 0.5 is half as long to half as long again.
+    pub randomization_factor: f64,
+    /// How much longer each wait is than the one before.
+    pub multiplier: f64,
+    /// The longest wait.
+    pub max_interval: Span,
+    /// When to give up, counted from the first attempt; 0 for never.
+    pub max_elapsed_time: Span,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+struct RawRetryOptions {
+    enabled: bool,
+    initial_interval: Span,
+    randomization_factor: f64,
+    multiplier: f64,
+    max_interval: Span,
+    max_elapsed_time: Span,
+}
+
+// === impl QueueOptions ===
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self {
+            num_consumers: 10,
+            queue_size: None,
+            sizer: Sizer::Bytes,
+            block_on_overflow: false,
+        }
+    }
+}
+
+impl Default for RawQueueOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            num_consumers: 10,
+            queue_size: None,
+            sizer: None,
+            block_on_overflow: false,
+            wait_for_result: false,
+            storage: None,
+        }
+    }
+}
+
+impl TryFrom<RawQueueOptions> for QueueOptions {
+    type Error = String;
+
+    fn try_from(raw: RawQueueOptions) -> Result<Self, String> {
+        if !raw.enabled {
+            return Err(
+                "\"enabled: false\" is not available in this version: every destination \
+                        has a queue of its own"
+                    .to_owned(),
+            );
+        }
+        if raw.wait_for_result {
+            return Err("\"wait_for_result: true\" is not available in this version".to_owned());
+        }
+        if let Some(storage) = raw.storage {
+            return Err(format!(
+                "\"storage: {storage}\" is not available in this version"
+            ));
+        }
+        if raw.num_consumers == 0 {
+            return Err("expected \"num_consumers\" to be at least 1, but found 0".to_owned());
+        }
+        if raw.queue_size == Some(0) {
+            return Err("expected \"queue_size\" to be at least 1, but found 0".to_owned());
+        }
+        // A bare `queue_size` counts requests, as in the OpenTelemetry Collector; without one the
+        // queue is limited by bytes.
+        let sizer = match (raw.sizer, raw.queue_size) {
+            (Some(sizer), Some(_)) => sizer,
+            (None, Some(_)) => Sizer::Requests,
+            (_, None) => Sizer::Bytes,
+        };
+        Ok(Self {
+            num_consumers: raw.num_consumers,
+            queue_size: raw.queue_size,
+            sizer,
+            block_on_overflow: raw.block_on_overflow,
+        })
+    }
+}
+
+// === impl RetryOptions ===
+
+impl Default for RetryOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            initial_interval: Span::seconds(5),
+            randomization_factor: 0.5,
+            multiplier: 1.5,
+            max_interval: Span::seconds(30),
+            max_elapsed_time: Span::seconds(300),
+        }
+    }
+}
+
+impl Default for RawRetryOptions {
+    fn default() -> Self {
+        let options = RetryOptions::default();
+        Self {
+            enabled: options.enabled,
+            initial_interval: options.initial_interval,
+            randomization_factor: options.randomization_factor,
+            multiplier: options.multiplier,
+            max_interval: options.max_interval,
+            max_elapsed_time: options.max_elapsed_time,
+        }
+    }
+}
+
+impl TryFrom<RawRetryOptions> for RetryOptions {
+    type Error = String;
+
+    fn try_from(raw: RawRetryOptions) -> Result<Self, String> {
+        if !(0.0..=1.0).contains(&raw.randomization_factor) {
+            let found = raw.randomization_factor;
+            return Err(format!(
+                "expected \"randomization_factor\" between 0 and 1, but found {found}"
+            ));
+        }
+        if !(1.0..=1000.0).contains(&raw.multiplier) {
+            let found = raw.multiplier;
+            return Err(format!(
+                "expected \"multiplier\" between 1 and 1000, but found {found}"
+            ));
+        }
+        if let Some(limit) = raw.max_elapsed_time.non_zero() {
+            let least = raw.initial_interval.max(raw.max_interval).0;
+            if raw.enabled && limit < least {
+                return Err(format!(
+                    "expected \"max_elapsed_time\" to be at least \"initial_interval\" and \
+                     \"max_interval\" ({least:?}), but found {limit:?}"
+                ));
+            }
+        }
+        Ok(Self {
+            enabled: raw.enabled,
+            initial_interval: raw.initial_interval,
+            randomization_factor: raw.randomization_factor,
+            multiplier: raw.multiplier,
+            max_interval: raw.max_interval,
+            max_elapsed_time: raw.max_elapsed_time,
+        })
+    }
+}

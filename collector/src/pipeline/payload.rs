@@ -1,0 +1,47 @@
+//! A request as it came over the wire.
+
+use bytes::Bytes;
+use spanmesh_otlp::{CheckError, Signal};
+
+/// A well-formed OTLP export request, still encoded.
+///
+/// Invariant: the bytes have passed [`spanmesh_otlp::check`], so that payloads may be appended to
+/// each other without one spoiling the rest.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    signal: Signal,
+    bytes: Bytes,
+    items: u64,
+}
+
+// === impl Payload ===
+
+impl Payload {
+    /// Checks a request to its last field.
+    ///
+    /// # Errors
+    /// The first field that is wrong, with its path.
+    pub fn parse(signal: Signal, bytes: Bytes) -> Result<Self, CheckError> {
+        let counts = spanmesh_otlp::check(signal, &bytes)?;
+        Ok(Self {
+            signal,
+            bytes,
+            items: counts.items as u64,
+        })
+    }
+
+    /// What kind of request it is.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// The encoded request.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Spans, log records or metric data points.
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+}

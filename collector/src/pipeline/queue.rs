@@ -1,0 +1,368 @@
+//! The queue of one destination, in memory.
+//!
+//! Each pipeline that feeds the destination has a [`Lane`] of its own, because batches hold one
+//! signal and pipelines batch differently. All lanes share the destination's budget. Payloads are
+//! not copied into batches: a batch is a list of them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use spanmesh_otlp::Signal;
+use tokio::sync::Notify;
+
+use super::account::{Account, Custody, DropReason};
+use super::budget::{Budget, Reservation};
+use super::options::{Batching, Sizer};
+use super::payload::Payload;
+
+/// One pipeline's entrance to a destination.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    queue: Arc<Queue>,
+    index: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Wakes one consumer. Invariant: whenever payloads wait, some consumer either is awake, or
+    /// waits with a timer, or finds a permit here.
+    wake: Notify,
+    account: Arc<Account>,
+    budget: Arc<Budget>,
+    sizer: Sizer,
+    block_on_overflow: bool,
+    max_batch_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: Vec<Waiting>,
+    /// Where the search for a full lane starts, so that none starves.
+    turn: usize,
+    draining: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    signal: Signal,
+    batching: Option<Batching>,
+    parcels: VecDeque<Parcel>,
+    items: u64,
+    bytes: usize,
+}
+
+/// A payload with everything that is held for it until it is delivered.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) bytes: Bytes,
+    pub(super) custody: Custody,
+    pub(super) room: Room,
+    entered: Instant,
+}
+
+/// What a parcel takes up: in its destination's queue, and in the memory of the process, which
+/// destinations of the same payload share. Given back when the last part of it is gone.
+#[derive(Clone, Debug)]
+pub struct Room {
+    _queue: Arc<Reservation>,
+    _memory: Arc<Reservation>,
+}
+
+/// Parcels of one signal that travel together.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) signal: Signal,
+    pub(super) parcels: Vec<Parcel>,
+}
+
+enum Next {
+    Load(Load),
+    WaitUntil(Instant),
+    Wait,
+    Done,
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// Reserves room for a payload; waits for it if the queue is configured so, and otherwise
+    /// answers at once. `None` if there is no room.
+    pub async fn reserve(&self, payload: &Payload, memory: &Arc<Reservation>) -> Option<Room> {
+        let amount = match self.queue.sizer {
+            Sizer::Requests => 1,
+            Sizer::Items => payload.items(),
+            Sizer::Bytes => payload.bytes().len() as u64,
+        };
+        let budget = &self.queue.budget;
+        let reservation = match budget.try_reserve(amount) {
+            None if self.queue.block_on_overflow => budget.reserve(amount).await,
+            reservation => reservation,
+        };
+        Some(Room {
+            _queue: Arc::new(reservation?),
+            _memory: memory.clone(),
+        })
+    }
+
+    /// Puts a payload into the room reserved for it.
+    pub fn push(&self, payload: &Payload, room: Room) {
+        let custody = self.queue.account.accept(payload.signal(), payload.items());
+        let parcel = Parcel {
+            bytes: payload.bytes().clone(),
+            custody,
+            room,
+            entered: Instant::now(),
+        };
+        let wake = {
+            let mut state = self.queue.lock();
+            let draining = state.draining;
+            let lane = &mut state.lanes[self.index];
+            let first = lane.parcels.is_empty();
+            lane.items += parcel.custody.items();
+            lane.bytes += parcel.bytes.len();
+            lane.parcels.push_back(parcel);
+            first || draining || lane.is_full(self.queue.max_batch_bytes)
+        };
+        if wake {
+            self.queue.wake.notify_one();
+        }
+    }
+
+    /// Counts a payload for which there was no room while other destinations took it.
+    pub fn overflow(&self, payload: &Payload) {
+        let custody = self.queue.account.accept(payload.signal(), payload.items());
+        custody.dropped(DropReason::QueueFull);
+    }
+
+    /// Counts items that a processor left out before they came here.
+    pub fn left_out(&self, signal: Signal, sampled_out: u64, dropped: u64) {
+        let account = &self.queue.account;
+        account.accept(signal, sampled_out).sampled_out();
+        account
+            .accept(signal, dropped)
+            .dropped(DropReason::Processor);
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    pub(super) fn new(
+        account: Arc<Account>,
+        budget: Arc<Budget>,
+        sizer: Sizer,
+        block_on_overflow: bool,
+        max_batch_bytes: usize,
+    ) -> Self {
+        Self {
+            state: Mutex::default(),
+            wake: Notify::new(),
+            account,
+            budget,
+            sizer,
+            block_on_overflow,
+            max_batch_bytes,
+        }
+    }
+
+    pub(super) fn lane(self: &Arc<Self>, signal: Signal, batching: Option<Batching>) -> Lane {
+        let mut state = self.lock();
+        state.lanes.push(Waiting {
+            signal,
+            batching,
+            parcels: VecDeque::new(),
+            items: 0,
+            bytes: 0,
+        });
+        Lane {
+            queue: self.clone(),
+            index: state.lanes.len() - 1,
+        }
+    }
+
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// From now on nothing waits for a batch to fill, and [`Self::next`] ends with the last parcel.
+    pub(super) fn drain(&self) {
+        self.lock().draining = true;
+        self.wake.notify_waiters();
+        self.wake.notify_one();
+    }
+
+    /// The next batch; `None` when the queue is drained.
+    pub(super) async fn next(&self) -> Option<Load> {
+        loop {
+            let (next, more) = self.take(Instant::now());
+            match next {
+                Next::Load(load) => {
+                    if more {
+                        self.wake.notify_one();
+                    }
+                    return Some(load);
+                }
+                Next::Done => {
+                    // Consumers that came to wait after `drain` had woken everybody.
+                    self.wake.notify_one();
+                    return None;
+                }
+                Next::Wait => self.wake.notified().await,
+                Next::WaitUntil(deadline) => {
+                    // Either way the queue is looked at again.
+                    let _ = tokio::time::timeout_at(deadline.into(), self.wake.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// What a consumer shall do now, and whether there is something left for another one.
+    fn take(&self, now: Instant) -> (Next, bool) {
+        let mut state = self.lock();
+        let State {
+            lanes,
+            turn,
+            draining,
+        } = &mut *state;
+        let count = lanes.len();
+        let mut deadline: Option<Instant> = None;
+        for offset in 0..count {
+            let index = (*turn + offset) % count;
+            let lane = &mut lanes[index];
+            let Some(due) = lane.due() else { continue };
+            if *draining || due <= now || lane.is_full(self.max_batch_bytes) {
+                let load = lane.take(self.max_batch_bytes);
+                *turn = (index + 1) % count;
+                let more = lanes.iter().any(|lane| !lane.parcels.is_empty());
+                return (Next::Load(load), more);
+            }
+            deadline = Some(deadline.map_or(due, |earliest| earliest.min(due)));
+        }
+        let next = match deadline {
+            Some(deadline) => Next::WaitUntil(deadline),
+            None if *draining => Next::Done,
+            None => Next::Wait,
+        };
+        (next, false)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves the state whole: no code between its changes can fail.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// When the oldest parcel has waited long enough; `None` if there is none.
+    fn due(&self) -> Option<Instant> {
+        let oldest = self.parcels.front()?;
+        let wait = self.batching.map(|batching| batching.timeout);
+        Some(oldest.entered + wait.unwrap_or_default())
+    }
+
+    fn is_full(&self, max_bytes: usize) -> bool {
+        match self.batching {
+            Some(batching) => self.items >= batching.min_items || self.bytes >= max_bytes,
+            None => !self.parcels.is_empty(),
+        }
+    }
+
+    /// Takes the oldest parcels, one at least, up to the limits of a batch.
+    fn take(&mut self, max_bytes: usize) -> Load {
+        let mut parcels = Vec::new();
+        let mut items = 0;
+        let mut bytes = 0;
+        while let Some(parcel) = self.parcels.front() {
+            let items_after = items + parcel.custody.items();
+            let bytes_after = bytes + parcel.bytes.len();
+            let fits = match self.batching {
+                _ if parcels.is_empty() => true,
+                None => false,
+                Some(batching) => {
+                    let enough = batching.min_items > 0 && items >= batching.min_items;
+                    let too_many = batching.max_items > 0 && items_after > batching.max_items;
+                    !enough && !too_many && bytes_after <= max_bytes
+                }
+            };
+            if !fits {
+                break;
+            }
+            (items, bytes) = (items_after, bytes_after);
+            parcels.extend(self.parcels.pop_front());
+        }
+        self.items -= items;
+        self.bytes -= bytes;
+        Load {
+            signal: self.signal,
+            parcels,
+        }
+    }
+}
+
+// === impl Load ===
+
+impl Load {
+    pub(super) fn items(&self) -> u64 {
+        self.parcels
+            .iter()
+            .map(|parcel| parcel.custody.items())
+            .sum()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.parcels.iter().map(|parcel| parcel.bytes.len()).sum()
+    }
+
+    /// The same items in loads of at most `max_items` items each. What is small enough stays as it
+    /// is, without a copy.
+    pub(super) fn split(self, max_items: u64) -> Vec<Self> {
+        let signal = self.signal;
+        let mut loads: Vec<Self> = Vec::new();
+        let mut items = 0;
+        for parcel in self.parcels {
+            for parcel in parcel.split(signal, max_items) {
+                items += parcel.custody.items();
+                match loads.last_mut() {
+                    Some(load) if items <= max_items => load.parcels.push(parcel),
+                    _ => {
+                        items = parcel.custody.items();
+                        let parcels = vec![parcel];
+                        loads.push(Self { signal, parcels });
+                    }
+                }
+            }
+        }
+        loads
+    }
+}
+
+// === impl Parcel ===
+
+impl Parcel {
+    fn split(mut self, signal: Signal, max_items: u64) -> Vec<Self> {
+        if self.custody.items() <= max_items {
+            return vec![self];
+        }
+        let max_items = usize::try_from(max_items).unwrap_or(usize::MAX);
+        let mut parts = Vec::new();
+        for (bytes, items) in spanmesh_otlp::split(signal, &self.bytes, max_items) {
+            parts.push(Self {
+                bytes: bytes.into(),
+                custody: self.custody.split(items as u64),
+                room: self.room.clone(),
+                entered: self.entered,
+            });
+        }
+        parts
+    }
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,0 +1,104 @@
+//! How long to wait before the next attempt: exponential backoff with jitter.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::{Duration, Instant};
+
+use super::RetryOptions;
+
+/// The attempts to deliver one batch.
+#[derive(Debug)]
+pub(super) struct Backoff<'a> {
+    options: &'a RetryOptions,
+    started: Instant,
+    interval: Duration,
+}
+
+// === impl Backoff ===
+
+impl<'a> Backoff<'a> {
+    pub(super) fn new(options: &'a RetryOptions, now: Instant) -> Self {
+        Self {
+            options,
+            started: now,
+            interval: options.initial_interval.0,
+        }
+    }
+
+    /// How long to wait; `None` if there is no further attempt. A hint of the destination (its
+    /// RetryInfo or Retry-After) is a lower bound.
+    pub(super) fn next(&mut self, now: Instant, hint: Option<Duration>) -> Option<Duration> {
+        if !self.options.enabled {
+            return None;
+        }
+        let spread = self.options.randomization_factor;
+        let factor = 1.0 - spread + 2.0 * spread * random_fraction();
+        let delay = self.interval.mul_f64(factor).max(hint.unwrap_or_default());
+        let max_interval = self.options.max_interval.0;
+        self.interval = self
+            .interval
+            .mul_f64(self.options.multiplier)
+            .min(max_interval);
+        match self.options.max_elapsed_time.non_zero() {
+            Some(limit) if now.duration_since(self.started) + delay > limit => None,
+            _ => Some(delay),
+        }
+    }
+}
+
+/// A number in 0..1. Jitter only has to differ between processes and calls, for which the seeds of
+/// the standard library's hash maps are good enough.
+fn random_fraction() -> f64 {
+    let bits = RandomState::new().hash_one(0_u8) >> 11;
+    bits as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Span;
+
+    #[test]
+    fn intervals_grow_up_to_the_limit() {
+        let options = RetryOptions::default();
+        let now = Instant::now();
+        let mut backoff = Backoff::new(&options, now);
+        let mut expected = 5.0_f64;
+        for _ in 0..8 {
+            let delay = backoff.next(now, None).unwrap().as_secs_f64();
+            assert!(
+                (expected * 0.49..expected * 1.51).contains(&delay),
+                "{delay}"
+            );
+            expected = (expected * 1.5).min(30.0);
+        }
+    }
+
+    #[test]
+    fn hints_are_lower_bounds() {
+        let options = RetryOptions::default();
+        let now = Instant::now();
+        let hint = Duration::from_secs(60);
+        assert_eq!(
+            Backoff::new(&options, now).next(now, Some(hint)),
+            Some(hint)
+        );
+    }
+
+    #[test]
+    fn there_is_an_end() {
+        let options = RetryOptions {
+            max_elapsed_time: Span::seconds(10),
+            ..RetryOptions::default()
+        };
+        let now = Instant::now();
+        let mut backoff = Backoff::new(&options, now);
+        assert!(backoff.next(now, None).is_some());
+        assert!(backoff.next(now + Duration::from_secs(10), None).is_none());
+        let never = RetryOptions {
+            enabled: false,
+            ..options
+        };
+        assert!(Backoff::new(&never, now).next(now, None).is_none());
+    }
+}

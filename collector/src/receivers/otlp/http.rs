@@ -1,0 +1,291 @@
+//! OTLP/HTTP: protobuf and JSON on one port.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use spanmesh_otlp::status::{Code, Status};
+use spanmesh_otlp::{Signal, json, response};
+
+use super::options::HttpOptions;
+use crate::pipeline::{Intakes, Payload};
+use crate::transport::{DecompressError, Encoding, decompress};
+
+/// Serves one port.
+#[derive(Clone, Debug)]
+pub(super) struct HttpService {
+    intakes: Intakes,
+    paths: [(String, Signal); 3],
+    max_body_bytes: usize,
+}
+
+/// How messages are encoded. An answer is encoded as its request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MessageType {
+    Protobuf,
+    Json,
+}
+
+/// A request that fails.
+struct Failure {
+    http_status: StatusCode,
+    status: Status,
+    header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+/// How long a client may pause within a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+// === impl HttpService ===
+
+impl HttpService {
+    pub(super) fn new(intakes: Intakes, options: &HttpOptions) -> Self {
+        Self {
+            intakes,
+            paths: Signal::all().map(|signal| (options.path(signal), signal)),
+            max_body_bytes: options.max_body_bytes(),
+        }
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let content_type = header_text(request.headers(), &header::CONTENT_TYPE);
+        // Errors about the type itself have none to follow.
+        let answer_type = MessageType::parse(content_type).unwrap_or(MessageType::Protobuf);
+        match self.export(request).await {
+            Ok(signal) => {
+                let body = match answer_type {
+                    MessageType::Protobuf => response::encode(None),
+                    MessageType::Json => response::to_json(signal, None),
+                };
+                respond(StatusCode::OK, answer_type, body, None)
+            }
+            Err(failure) => {
+                let body = match answer_type {
+                    MessageType::Protobuf => failure.status.encode(),
+                    MessageType::Json => failure.status.to_json(),
+                };
+                respond(failure.http_status, answer_type, body, failure.header)
+            }
+        }
+    }
+
+    async fn export(&self, request: Request<Incoming>) -> Result<Signal, Failure> {
+        let path = request.uri().path();
+        let signal = self.paths.iter().find(|(known, _)| known == path);
+        let Some(signal) = signal.map(|(_, signal)| *signal) else {
+            let message = format!("unknown path {path}");
+            return Err(Failure::new(StatusCode::NOT_FOUND, Code::NotFound, message));
+        };
+        let Some(intake) = self.intakes.get(signal) else {
+            let message = format!("no pipeline takes {signal} from this receiver");
+            return Err(Failure::new(
+                StatusCode::NOT_FOUND,
+                Code::Unimplemented,
+                message,
+            ));
+        };
+        if request.method() != Method::POST {
+            let message = format!("expected POST, but found {}", request.method());
+            let failure =
+                Failure::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, message);
+            return Err(failure.with(header::ALLOW, HeaderValue::from_static("POST")));
+        }
+        let content_type = header_text(request.headers(), &header::CONTENT_TYPE);
+        let Some(message_type) = MessageType::parse(content_type) else {
+            let message =
+                format!("expected Content-Type {PROTOBUF} or {JSON}, but found {content_type:?}");
+            return Err(Failure::unsupported(message));
+        };
+        let content_encoding = header_text(request.headers(), &header::CONTENT_ENCODING);
+        let Some(encoding) = Encoding::parse(content_encoding) else {
+            let names = Encoding::NAMES;
+            let message = format!(
+                "expected Content-Encoding to be one of {names}, but found {content_encoding:?}"
+            );
+            let supported = HeaderValue::from_static("gzip, zstd, deflate");
+            return Err(Failure::unsupported(message).with(header::ACCEPT_ENCODING, supported));
+        };
+        let body = read_body(request.into_body(), self.max_body_bytes).await?;
+        let body = decompress(encoding, body, self.max_body_bytes)?;
+        let body = match message_type {
+            MessageType::Protobuf => body,
+            MessageType::Json => json::request_to_protobuf(signal, &body)
+                .map_err(|error| Failure::malformed(error.path(), &error))?
+                .into(),
+        };
+        let payload = Payload::parse(signal, body)
+            .map_err(|error| Failure::malformed(&error.path(), &error))?;
+        intake.admit(payload).await.map_err(|refusal| {
+            let message = "the queues are full, try again later";
+            let mut failure =
+                Failure::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
+            failure.status = failure.status.with_retry_delay(refusal.retry_after);
+            let seconds = refusal.retry_after.as_secs().max(1);
+            failure.with(header::RETRY_AFTER, HeaderValue::from(seconds))
+        })?;
+        Ok(signal)
+    }
+}
+
+impl Service<Request<Incoming>> for HttpService {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.answer(request).await) })
+    }
+}
+
+// === impl MessageType ===
+
+impl MessageType {
+    /// Reads a `Content-Type`; parameters such as `charset` change nothing.
+    fn parse(content_type: &str) -> Option<Self> {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case(PROTOBUF) {
+            Some(Self::Protobuf)
+        } else if essence.eq_ignore_ascii_case(JSON) {
+            Some(Self::Json)
+        } else {
+            None
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Protobuf => PROTOBUF,
+            Self::Json => JSON,
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn new(http_status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self {
+            http_status,
+            status: Status::new(code, message),
+            header: None,
+        }
+    }
+
+    fn unsupported(message: String) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::InvalidArgument,
+            message,
+        )
+    }
+
+    fn too_large(limit: usize) -> Self {
+        let message = format!("expected at most {limit} bytes, but found more");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Code::ResourceExhausted,
+            message,
+        )
+    }
+
+    fn malformed(path: &str, error: &dyn std::error::Error) -> Self {
+        let description = error.to_string();
+        let message = format!("the request is not well formed: {description}");
+        let mut failure = Self::new(StatusCode::BAD_REQUEST, Code::InvalidArgument, message);
+        failure.status = failure.status.with_violation(path, description);
+        failure
+    }
+
+    fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+}
+
+impl From<DecompressError> for Failure {
+    fn from(error: DecompressError) -> Self {
+        match error {
+            DecompressError::TooLarge(limit) => Self::too_large(limit),
+            DecompressError::Malformed(_) => Self::malformed("", &error),
+        }
+    }
+}
+
+/// Reads a body of at most `limit` bytes. One that says that it is longer is not read at all.
+async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Failure::too_large(limit));
+    }
+    let mut whole = Bytes::new();
+    let mut parts = BytesMut::new();
+    loop {
+        let Ok(frame) = tokio::time::timeout(BODY_TIMEOUT, body.frame()).await else {
+            let message = format!("the body did not go on within {BODY_TIMEOUT:?}");
+            return Err(Failure::new(
+                StatusCode::REQUEST_TIMEOUT,
+                Code::DeadlineExceeded,
+                message,
+            ));
+        };
+        let data = match frame {
+            None => break,
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            Some(Err(error)) => return Err(Failure::malformed("", &error)),
+        };
+        if whole.len() + parts.len() + data.len() > limit {
+            return Err(Failure::too_large(limit));
+        }
+        if whole.is_empty() && parts.is_empty() {
+            // Kept as it came, in case it is the only one.
+            whole = data;
+            continue;
+        }
+        if parts.is_empty() {
+            let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+            parts.reserve(whole.len() + data.len() + announced.min(limit));
+            parts.extend_from_slice(&std::mem::take(&mut whole));
+        }
+        parts.extend_from_slice(&data);
+    }
+    if parts.is_empty() {
+        Ok(whole)
+    } else {
+        Ok(parts.freeze())
+    }
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+fn respond(
+    status: StatusCode,
+    message_type: MessageType,
+    body: Vec<u8>,
+    extra: Option<(header::HeaderName, HeaderValue)>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(message_type.name()),
+    );
+    if let Some((name, value)) = extra {
+        headers.insert(name, value);
+    }
+    response
+}

@@ -1,0 +1,158 @@
+//! `otlp`: receives OTLP over gRPC and over HTTP, as OTLP 1.11 has it.
+//!
+//! Where the OpenTelemetry Collector deviates from OTLP, this receiver does not: it takes 64 MiB,
+//! on the wire and decompressed; what is larger gets RESOURCE_EXHAUSTED or 413; every HTTP error
+//! has a `Status` as its body, in the encoding of the request; and whoever is refused for load
+//! learns when to try again.
+//!
+//! Left out: profiles, unix sockets, authentication, CORS.
+
+mod grpc;
+mod http;
+mod options;
+
+use std::net::SocketAddr;
+
+use rustls::ServerConfig;
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tracing::info;
+
+use self::grpc::GrpcService;
+use self::http::HttpService;
+use self::options::{GrpcOptions, HttpOptions, Options};
+use crate::config::{Problems, Section};
+use crate::pipeline::{
+    BoxFuture, Receiver, ReceiverConfig, ReceiverContext, ReceiverFactory, StartError,
+};
+use crate::transport::{Limits, Listener, Server, ServerTlsOptions};
+
+/// Makes `otlp` receivers.
+#[derive(Debug)]
+pub struct Factory;
+
+struct Config {
+    grpc: Option<(GrpcOptions, Option<Arc<ServerConfig>>)>,
+    http: Option<(HttpOptions, Option<Arc<ServerConfig>>)>,
+}
+
+struct OtlpReceiver {
+    servers: Vec<(&'static str, Server)>,
+}
+
+// === impl Factory ===
+
+impl ReceiverFactory for Factory {
+    fn kind(&self) -> &'static str {
+        "otlp"
+    }
+
+    fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ReceiverConfig>, Problems> {
+        let Options { protocols } = section.read()?;
+        let tls = |options: &Option<ServerTlsOptions>, protocols: &[&str]| {
+            options
+                .as_ref()
+                .map(|tls| tls.build(protocols))
+                .transpose()
+                .map_err(|message| Problems::from(section.problem(message)))
+        };
+        let grpc = match protocols.grpc {
+            Some(grpc) => {
+                let config = tls(&grpc.tls, &["h2"])?;
+                Some((grpc, config))
+            }
+            None => None,
+        };
+        let http = match protocols.http {
+            Some(http) => {
+                let config = tls(&http.tls, &["h2", "http/1.1"])?;
+                Some((http, config))
+            }
+            None => None,
+        };
+        Ok(Box::new(Config { grpc, http }))
+    }
+}
+
+// === impl Config ===
+
+impl ReceiverConfig for Config {
+    fn start(
+        self: Box<Self>,
+        context: ReceiverContext,
+    ) -> BoxFuture<'static, Result<Box<dyn Receiver>, StartError>> {
+        Box::pin(async move {
+            let receiver = self.listen(context).await?;
+            Ok(Box::new(receiver) as Box<dyn Receiver>)
+        })
+    }
+}
+
+impl Config {
+    async fn listen(self, context: ReceiverContext) -> Result<OtlpReceiver, StartError> {
+        let id = context.id.as_str();
+        // Both ports are bound before one is served: a receiver starts as a whole or not at all.
+        let grpc = match self.grpc {
+            Some((options, tls)) => {
+                let name = format!("receiver \"{id}\" (grpc)");
+                let listener = Listener::bind(&name, &options.endpoint).await?;
+                Some((options, tls, listener))
+            }
+            None => None,
+        };
+        let http = match self.http {
+            Some((options, tls)) => {
+                let name = format!("receiver \"{id}\" (http)");
+                let listener = Listener::bind(&name, &options.endpoint).await?;
+                Some((options, tls, listener))
+            }
+            None => None,
+        };
+        let mut servers = Vec::new();
+        if let Some((options, tls, listener)) = grpc {
+            let mut limits = Limits::default();
+            if let Some(streams) = options.max_concurrent_streams {
+                limits.max_concurrent_streams = streams;
+            }
+            let service = GrpcService::new(context.intakes.clone(), options.max_message_bytes());
+            let tls = tls.map(TlsAcceptor::from);
+            servers.push(("grpc", Server::start(listener, tls, limits, service)));
+        }
+        if let Some((options, tls, listener)) = http {
+            let service = HttpService::new(context.intakes.clone(), &options);
+            let tls = tls.map(TlsAcceptor::from);
+            let server = Server::start(listener, tls, Limits::default(), service);
+            servers.push(("http", server));
+        }
+        for (transport, server) in &servers {
+            let address = server.address();
+            info!(receiver = id, transport, %address, "listening");
+        }
+        Ok(OtlpReceiver { servers })
+    }
+}
+
+// === impl OtlpReceiver ===
+
+impl Receiver for OtlpReceiver {
+    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        self.servers
+            .iter()
+            .map(|(transport, server)| (*transport, server.address()))
+            .collect()
+    }
+
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let stopping: Vec<_> = self
+                .servers
+                .into_iter()
+                .map(|(_, server)| tokio::spawn(server.stop()))
+                .collect();
+            for server in stopping {
+                // A panic in a server must not keep the others from stopping.
+                let _ = server.await;
+            }
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! From a configuration to a running collector, and to its end.
+//!
+//! [`Plan`] is a configuration whose components and wiring are right; [`Service`] is what runs.
+
+mod metrics_server;
+mod plan;
+mod run;
+mod telemetry_options;
+
+pub use self::plan::Plan;
+pub use self::run::{FinalAccount, Service};
+pub use self::telemetry_options::TelemetryOptions;
+
+/// What runs if no configuration is given: everything that arrives is printed.
+pub const DEFAULT_CONFIG: &str = include_str!("default.yaml");

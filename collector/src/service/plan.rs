@@ -1,0 +1,262 @@
+//! What a configuration asks for, once nothing is wrong with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use spanmesh_otlp::Signal;
+
+use super::telemetry_options::TelemetryOptions;
+use crate::config::{
+    ComponentId, Document, Entry, Environment, Node, Problem, Problems, Reference, Section, nearest,
+};
+use crate::pipeline::{ExporterConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig};
+use crate::{connectors, exporters, extensions, processors, receivers};
+
+/// Components that are configured, and how they are wired. Nothing runs yet, and no port is open.
+pub struct Plan {
+    pub(super) receivers: Vec<(ComponentId, Box<dyn ReceiverConfig>)>,
+    pub(super) processors: BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
+    pub(super) exporters: Vec<(ComponentId, Box<dyn ExporterConfig>)>,
+    pub(super) extensions: Vec<(ComponentId, Box<dyn ExtensionConfig>)>,
+    pub(super) pipelines: Vec<Pipeline>,
+    pub(super) telemetry: TelemetryOptions,
+    warnings: Vec<String>,
+}
+
+/// How one pipeline is wired. Invariant: all components exist.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) signal: Signal,
+    pub(super) receivers: Vec<ComponentId>,
+    pub(super) processors: Vec<ComponentId>,
+    pub(super) exporters: Vec<ComponentId>,
+}
+
+/// The components of one section.
+struct Kind<'a> {
+    section: &'static str,
+    entries: &'a [Entry],
+    /// Every name that is available, and the former ones with the present name.
+    available: Vec<&'static str>,
+    former: Vec<(&'static str, &'static str)>,
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// Reads configuration files (name and text), the later ones over the earlier ones.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn load(
+        files: &[(String, String)],
+        environment: &dyn Environment,
+    ) -> Result<Self, Problems> {
+        Self::new(Document::load(files, environment)?)
+    }
+
+    /// What should be changed in the configuration although it works.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// What the collector tells of itself.
+    pub fn telemetry(&self) -> &TelemetryOptions {
+        &self.telemetry
+    }
+
+    fn new(document: Document) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let mut warnings = document.warnings.clone();
+
+        let kind = Kind {
+            section: "receivers",
+            entries: &document.receivers,
+            available: receivers::REGISTRY.iter().map(|f| f.kind()).collect(),
+            former: Vec::new(),
+        };
+        let uses = document.pipelines.iter().flat_map(|p| &p.receivers);
+        kind.check_uses(&uses, &mut problems);
+        let receivers = kind.configure(&mut warnings, &mut problems, |name, section| {
+            let factory = receivers::REGISTRY.iter().find(|f| f.kind() == name)?;
+            Some(factory.configure(section))
+        });
+
+        let kind = Kind {
+            section: "processors",
+            entries: &document.processors,
+            available: processors::REGISTRY.iter().map(|f| f.kind()).collect(),
+            former: Vec::new(),
+        };
+        let uses = document.pipelines.iter().flat_map(|p| &p.processors);
+        kind.check_uses(&uses, &mut problems);
+        let processors = kind.configure(&mut warnings, &mut problems, |name, section| {
+            let factory = processors::REGISTRY.iter().find(|f| f.kind() == name)?;
+            Some(factory.configure(section))
+        });
+
+        let kind = Kind {
+            section: "exporters",
+            entries: &document.exporters,
+            available: exporters::REGISTRY.iter().map(|f| f.kind()).collect(),
+            former: exporters::REGISTRY
+                .iter()
+                .flat_map(|f| f.former_kinds().iter().map(|former| (*former, f.kind())))
+                .collect(),
+        };
+        let uses = document.pipelines.iter().flat_map(|p| &p.exporters);
+        kind.check_uses(&uses, &mut problems);
+        let exporters = kind.configure(&mut warnings, &mut problems, |name, section| {
+            let factory = exporters::REGISTRY.iter().find(|f| f.kind() == name)?;
+            Some(factory.configure(section))
+        });
+
+        let kind = Kind {
+            section: "extensions",
+            entries: &document.extensions,
+            available: extensions::REGISTRY.iter().map(|f| f.kind()).collect(),
+            former: Vec::new(),
+        };
+        kind.check_uses(&document.enabled_extensions.iter(), &mut problems);
+        let extensions = kind.configure(&mut warnings, &mut problems, |name, section| {
+            let factory = extensions::REGISTRY.iter().find(|f| f.kind() == name)?;
+            Some(factory.configure(section))
+        });
+
+        let kind = Kind {
+            section: "connectors",
+            entries: &document.connectors,
+            available: connectors::REGISTRY.to_vec(),
+            former: Vec::new(),
+        };
+        kind.configure::<()>(&mut warnings, &mut problems, |_, _| None);
+
+        let telemetry = read_telemetry(&document.telemetry, &mut warnings);
+        let telemetry = problems.note(telemetry).unwrap_or_default();
+        let pipelines = document.pipelines.into_iter().map(|entry| Pipeline {
+            signal: entry.signal,
+            receivers: ids(entry.receivers),
+            processors: ids(entry.processors),
+            exporters: ids(entry.exporters),
+        });
+        problems.or(Self {
+            receivers,
+            processors: processors.into_iter().collect(),
+            exporters,
+            extensions,
+            pipelines: pipelines.collect(),
+            telemetry,
+            warnings,
+        })
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("pipelines", &self.pipelines)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Kind ===
+
+impl Kind<'_> {
+    /// Every component that is used is there, and the other way round.
+    fn check_uses<'a>(
+        &self,
+        uses: &(impl Iterator<Item = &'a Reference> + Clone),
+        problems: &mut Problems,
+    ) {
+        let section = self.section;
+        for used in uses.clone() {
+            if self.entries.iter().any(|entry| entry.id == used.id) {
+                continue;
+            }
+            let names: Vec<String> = self.entries.iter().map(|e| e.id.to_string()).collect();
+            let id = used.id.to_string();
+            let hint = match nearest(&id, names.iter().map(String::as_str)).first() {
+                Some(name) => format!("; did you mean {name:?}?"),
+                None => String::new(),
+            };
+            let message = format!("{id:?} is used, but not defined in \"{section}\"{hint}");
+            problems.push(Problem::new(&used.place, "service", message));
+        }
+        for entry in self.entries {
+            if !uses.clone().any(|used| used.id == entry.id) {
+                let message = format!("\"{}\" is defined, but not used in \"service\"", entry.id);
+                problems.push(Problem::new(&entry.place, section, message));
+            }
+        }
+    }
+
+    /// Configures every component; `configure` returns `None` for a name that it does not know.
+    fn configure<T>(
+        &self,
+        warnings: &mut Vec<String>,
+        problems: &mut Problems,
+        configure: impl Fn(&str, &Section<'_>) -> Option<Result<T, Problems>>,
+    ) -> Vec<(ComponentId, T)> {
+        let mut configured = Vec::new();
+        for entry in self.entries {
+            let path = format!("{}::{}", self.section, entry.id);
+            let former = self.former.iter().find(|(name, _)| *name == entry.id.kind);
+            let name = match former {
+                Some((former, name)) => {
+                    warnings.push(format!(
+                        "{}: {path}: {former:?} is the former name of {name:?}; please write the \
+                         new one",
+                        entry.place
+                    ));
+                    name
+                }
+                None => entry.id.kind.as_str(),
+            };
+            match configure(name, &Section::new(&entry.options, path.as_str())) {
+                Some(result) => {
+                    let config = problems.note(result);
+                    configured.extend(config.map(|config| (entry.id.clone(), config)));
+                }
+                None => problems.push(Problem::new(&entry.place, path, self.unknown(name))),
+            }
+        }
+        configured
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        if self.available.is_empty() {
+            return format!(
+                "{name:?} is not available in this version, which has none of its kind"
+            );
+        }
+        let hint = match nearest(name, self.available.iter().copied()).first() {
+            Some(near) => format!("; did you mean {near:?}?"),
+            None => String::new(),
+        };
+        let available = self.available.join(", ");
+        format!("{name:?} is not available in this version, which has: {available}{hint}")
+    }
+}
+
+fn read_telemetry(node: &Node, warnings: &mut Vec<String>) -> Result<TelemetryOptions, Problems> {
+    let options: TelemetryOptions = Section::new(node, "service::telemetry").read()?;
+    if options.metrics.uses_address {
+        warnings.push(format!(
+            "{}: service::telemetry::metrics: \"address\" is the former way to write \
+             \"readers: [{{pull: {{exporter: {{prometheus: {{host, port}}}}}}}}]\"",
+            node.place
+        ));
+    }
+    Ok(options)
+}
+
+fn ids(references: Vec<Reference>) -> Vec<ComponentId> {
+    references
+        .into_iter()
+        .map(|reference| reference.id)
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,96 @@
+//! Tests of what `validate` says.
+
+use super::*;
+use crate::service::DEFAULT_CONFIG;
+
+struct Empty;
+
+impl Environment for Empty {
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+fn load(text: &str) -> Result<Plan, String> {
+    let files = [("c.yaml".to_owned(), text.to_owned())];
+    Plan::load(&files, &Empty).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn the_default_configuration_is_valid() {
+    let plan = load(DEFAULT_CONFIG).unwrap();
+    assert!(plan.warnings().is_empty());
+    assert_eq!(plan.pipelines.len(), 3);
+}
+
+#[test]
+fn former_names_work_with_a_warning() {
+    let plan = load(
+        "receivers: {otlp: }\nexporters: {logging: }\n\
+         service: {telemetry: {metrics: {address: 'localhost:0'}}, \
+         pipelines: {logs: {receivers: [otlp], exporters: [logging]}}}\n",
+    )
+    .unwrap();
+    assert!(plan.warnings()[0].starts_with("c.yaml:2:13: exporters::logging: \"logging\" is the"));
+    assert!(plan.warnings()[1].contains("\"address\" is the former way"));
+}
+
+#[test]
+fn everything_that_is_wrong_is_found_at_once() {
+    let message = load(
+        "receivers:
+  otlp:
+    protocols:
+      grpc: {endpont: a}
+  kafka: {}
+processors:
+  batch: {timeout: fast}
+exporters:
+  debug: {verbosity: loud}
+  nop: {}
+connectors:
+  forward: {}
+extensions:
+  health_check:
+service:
+  extensions: [health]
+  telemetry: {logs: {level: loud}}
+  pipelines:
+    traces: {receivers: [otlp, kafka], processors: [batch], exporters: [debg]}
+",
+    )
+    .unwrap_err();
+    for part in [
+        "c.yaml:4:14: receivers::otlp::protocols::grpc: unknown key \"endpont\"; did you mean \"endpoint\"",
+        "c.yaml:5:3: receivers::kafka: \"kafka\" is not available in this version, which has: otlp",
+        "c.yaml:7:20: processors::batch::timeout: expected a duration",
+        "c.yaml:9:3: exporters: \"debug\" is defined, but not used",
+        "c.yaml:9:22: exporters::debug::verbosity: unknown value \"loud\"",
+        "c.yaml:10:3: exporters: \"nop\" is defined, but not used",
+        "c.yaml:12:3: connectors::forward: \"forward\" is not available",
+        "c.yaml:14:3: extensions: \"health_check\" is defined, but not used",
+        "c.yaml:16:16: service: \"health\" is used, but not defined in \"extensions\"; did you mean \"health_check\"",
+        "c.yaml:17:29: service::telemetry::logs::level: unknown value \"loud\"",
+        "c.yaml:19:73: service: \"debg\" is used, but not defined in \"exporters\"; did you mean \"debug\"",
+    ] {
+        assert!(message.contains(part), "{part}\nnot in\n{message}");
+    }
+    assert_eq!(message.lines().count(), 11, "{message}");
+}
+
+#[test]
+fn impossible_values_are_refused() {
+    let with = |options: &str| {
+        load(&format!(
+            "receivers: {{otlp: }}\nprocessors: {{batch: {options}}}\nexporters: {{nop: }}\n\
+             service: {{pipelines: {{logs: {{receivers: [otlp], processors: [batch], \
+             exporters: [nop]}}}}}}\n"
+        ))
+    };
+    assert!(with("{}").is_ok());
+    let message = with("{send_batch_max_size: 10}").unwrap_err();
+    assert!(
+        message.starts_with("c.yaml:2:21: processors::batch: expected \"send_batch_max_size\"")
+    );
+    assert!(with("{metadata_keys: [a]}").is_err());
+}

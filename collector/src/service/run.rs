@@ -1,0 +1,365 @@
+//! The running collector.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanmesh_otlp::Signal;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use super::metrics_server;
+use super::plan::{Pipeline, Plan};
+use crate::config::ComponentId;
+use crate::pipeline::{
+    Budget, BuildContext, Destination, Extension, Intake, Intakes, Phase, ProcessorConfig,
+    Receiver, ReceiverContext, Route, Stage, StartError, Totals, default_limit,
+};
+use crate::telemetry::{Registry, register_process};
+use crate::transport::Server;
+
+/// A running collector.
+pub struct Service {
+    registry: Registry,
+    phase: watch::Sender<Phase>,
+    receivers: Vec<(String, Box<dyn Receiver>)>,
+    intakes: Vec<Intake>,
+    destinations: Vec<(Arc<Destination>, JoinSet<()>)>,
+    extensions: Vec<(String, Box<dyn Extension>)>,
+    metrics: Option<Server>,
+}
+
+/// Where everything went that the collector ever took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FinalAccount {
+    /// By destination and signal; only those that something was taken for.
+    pub destinations: Vec<(String, Signal, Totals)>,
+    /// Items that receivers took. Each is accepted once by every destination of its pipelines.
+    pub received: u64,
+    /// Items that receivers told their clients to keep for the moment.
+    pub refused: u64,
+}
+
+/// The part of the memory budget that the queues of all destinations share out among themselves; the
+/// rest is for what is on its way.
+const QUEUE_SHARE: f64 = 0.75;
+/// How long deliveries may take to notice that they are given up.
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(2);
+
+// === impl Service ===
+
+impl Service {
+    /// Starts everything, receivers last.
+    ///
+    /// # Errors
+    /// The first component that cannot start; those that had started are stopped again.
+    pub async fn start(plan: Plan) -> Result<Self, StartError> {
+        let mut service = Self {
+            registry: Registry::default(),
+            phase: watch::channel(Phase::Running).0,
+            receivers: Vec::new(),
+            intakes: Vec::new(),
+            destinations: Vec::new(),
+            extensions: Vec::new(),
+            metrics: None,
+        };
+        match service.start_components(plan).await {
+            Ok(()) => Ok(service),
+            Err(error) => {
+                service.stop(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it listens: the name of the component, the transport, the address.
+    pub fn addresses(&self) -> Vec<(String, &'static str, SocketAddr)> {
+        let mut addresses = Vec::new();
+        for (id, receiver) in &self.receivers {
+            for (transport, address) in receiver.addresses() {
+                addresses.push((id.clone(), transport, address));
+            }
+        }
+        for (id, extension) in &self.extensions {
+            addresses.extend(extension.address().map(|at| (id.clone(), "http", at)));
+        }
+        let metrics = self.metrics.as_ref().map(Server::address);
+        addresses.extend(metrics.map(|at| ("metrics".to_owned(), "http", at)));
+        addresses
+    }
+
+    /// Stops everything, receivers first. What waits is delivered within `drain_timeout` or dropped
+    /// and counted.
+    pub async fn stop(mut self, drain_timeout: Duration) -> FinalAccount {
+        for (_, extension) in &self.extensions {
+            extension.stopping();
+        }
+        let mut stopping = JoinSet::new();
+        for (_, receiver) in self.receivers.drain(..) {
+            stopping.spawn(receiver.stop());
+        }
+        while stopping.join_next().await.is_some() {}
+        self.drain(drain_timeout).await;
+        for (destination, _) in &self.destinations {
+            destination.stop().await;
+        }
+        let account = self.account();
+        account.log();
+        for (_, extension) in self.extensions.drain(..) {
+            extension.stop().await;
+        }
+        if let Some(metrics) = self.metrics.take() {
+            metrics.stop().await;
+        }
+        account
+    }
+
+    /// Where everything went so far.
+    pub fn account(&self) -> FinalAccount {
+        let mut account = FinalAccount::default();
+        for (destination, _) in &self.destinations {
+            for signal in Signal::all() {
+                let totals = destination.account().totals(signal);
+                if totals.accepted > 0 {
+                    let id = destination.id().to_owned();
+                    account.destinations.push((id, signal, totals));
+                }
+            }
+        }
+        for intake in &self.intakes {
+            let (accepted, refused) = intake.totals();
+            account.received += accepted;
+            account.refused += refused;
+        }
+        account
+    }
+
+    async fn start_components(&mut self, plan: Plan) -> Result<(), StartError> {
+        register_process(&self.registry);
+        let memory = Budget::new(default_limit());
+        self.register_memory(&memory);
+        if let Some(endpoint) = &plan.telemetry.metrics.endpoint {
+            let server = metrics_server::start(endpoint, self.registry.clone()).await?;
+            self.metrics = Some(server);
+        }
+        for (id, config) in plan.extensions {
+            let extension = config.start(self.context(&id)).await?;
+            self.extensions.push((id.to_string(), extension));
+        }
+        let share = memory.limit() as f64 * QUEUE_SHARE / plan.exporters.len().max(1) as f64;
+        let mut destinations = BTreeMap::new();
+        for (id, config) in plan.exporters {
+            let context = self.context(&id);
+            let options = config.delivery();
+            let exporter = config.build(&context)?;
+            let phase = self.phase.subscribe();
+            let destination = Destination::new(&context, exporter, options, share as u64, phase);
+            destinations.insert(id, destination);
+        }
+        let mut routes = Vec::new();
+        for pipeline in plan.pipelines {
+            let route = self.route(&pipeline, &plan.processors, &destinations);
+            routes.push((pipeline, route));
+        }
+        for destination in destinations.into_values() {
+            let tasks = destination.start();
+            self.destinations.push((destination, tasks));
+        }
+        for (id, config) in plan.receivers {
+            let context = ReceiverContext {
+                id: id.to_string(),
+                registry: self.registry.clone(),
+                intakes: self.intakes(&id, &routes, &memory),
+            };
+            let receiver = config.start(context).await?;
+            self.receivers.push((id.to_string(), receiver));
+        }
+        for (_, extension) in &self.extensions {
+            extension.ready();
+        }
+        info!(version = env!("CARGO_PKG_VERSION"), "ready");
+        Ok(())
+    }
+
+    fn context(&self, id: &ComponentId) -> BuildContext {
+        BuildContext {
+            id: id.to_string(),
+            registry: self.registry.clone(),
+        }
+    }
+
+    fn route(
+        &self,
+        pipeline: &Pipeline,
+        configs: &BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
+        destinations: &BTreeMap<ComponentId, Arc<Destination>>,
+    ) -> Route {
+        let mut batching = None;
+        let mut processors = Vec::new();
+        for id in &pipeline.processors {
+            let Some(config) = configs.get(id) else {
+                continue;
+            };
+            match config.build(&self.context(id)) {
+                Stage::Process(processor) => processors.push(processor),
+                Stage::Batch(options) => batching = Some(options),
+            }
+        }
+        let lanes = pipeline
+            .exporters
+            .iter()
+            .filter_map(|id| destinations.get(id))
+            .map(|destination| destination.lane(pipeline.signal, batching))
+            .collect();
+        Route { processors, lanes }
+    }
+
+    fn intakes(
+        &mut self,
+        receiver: &ComponentId,
+        routes: &[(Pipeline, Route)],
+        memory: &Arc<Budget>,
+    ) -> Intakes {
+        let mut intakes = Intakes::default();
+        for signal in Signal::all() {
+            let routes: Vec<Route> = routes
+                .iter()
+                .filter(|(pipeline, _)| pipeline.signal == signal)
+                .filter(|(pipeline, _)| pipeline.receivers.contains(receiver))
+                .map(|(_, route)| route.clone())
+                .collect();
+            if routes.is_empty() {
+                continue;
+            }
+            let name = receiver.to_string();
+            let intake = Intake::new(&name, signal, routes, memory.clone(), &self.registry);
+            self.intakes.push(intake.clone());
+            intakes.set(signal, intake);
+        }
+        intakes
+    }
+
+    async fn drain(&mut self, drain_timeout: Duration) {
+        self.phase.send_replace(Phase::Draining);
+        let phase = self.phase.clone();
+        let drained = async {
+            for (_, tasks) in &mut self.destinations {
+                while tasks.join_next().await.is_some() {}
+            }
+        };
+        let mut drained = std::pin::pin!(drained);
+        if tokio::time::timeout(drain_timeout, &mut drained)
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        warn!(?drain_timeout, "not everything could be delivered in time");
+        phase.send_replace(Phase::Abandoning);
+        if tokio::time::timeout(ABANDON_TIMEOUT, drained)
+            .await
+            .is_err()
+        {
+            warn!("some deliveries did not end");
+        }
+    }
+
+    fn register_memory(&self, memory: &Arc<Budget>) {
+        let used = memory.clone();
+        self.registry.gauge(
+            "spanmesh_memory_budget_used_bytes",
+            "Bytes of payloads that wait or are on their way.",
+            &[],
+            move || used.used() as f64,
+        );
+        let limit = memory.limit();
+        self.registry.gauge(
+            "spanmesh_memory_budget_bytes",
+            "Bytes of payloads that may wait or be on their way.",
+            &[],
+            move || limit as f64,
+        );
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("addresses", &self.addresses())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl FinalAccount ===
+
+impl FinalAccount {
+    /// The sums over all destinations and signals.
+    pub fn totals(&self) -> Totals {
+        let mut sums = Totals::default();
+        for (_, _, totals) in &self.destinations {
+            sums.accepted += totals.accepted;
+            sums.sent += totals.sent;
+            sums.sampled_out += totals.sampled_out;
+            sums.queued += totals.queued;
+            for (reason, items) in &totals.dropped {
+                match sums.dropped.iter_mut().find(|(other, _)| other == reason) {
+                    Some((_, sum)) => *sum += items,
+                    None => sums.dropped.push((*reason, *items)),
+                }
+            }
+        }
+        sums
+    }
+
+    /// Writes a line for every destination and one for the sum into the log.
+    fn log(&self) {
+        for (exporter, signal, totals) in &self.destinations {
+            let Totals {
+                accepted,
+                sent,
+                sampled_out,
+                queued,
+                ..
+            } = totals;
+            let dropped = dropped_text(totals);
+            info!(
+                exporter,
+                signal = signal.name(),
+                accepted,
+                sent,
+                sampled_out,
+                dropped,
+                queued,
+                "account of a destination"
+            );
+        }
+        let totals = self.totals();
+        info!(
+            received = self.received,
+            refused = self.refused,
+            accepted = totals.accepted,
+            sent = totals.sent,
+            sampled_out = totals.sampled_out,
+            dropped = dropped_text(&totals),
+            queued = totals.queued,
+            "account"
+        );
+    }
+}
+
+/// `0`, or the sum with its parts: `12 (queue_full 10, shutdown 2)`.
+fn dropped_text(totals: &Totals) -> String {
+    let mut text = totals.dropped_total().to_string();
+    for (index, (reason, items)) in totals.dropped.iter().enumerate() {
+        let separator = if index == 0 { " (" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{} {items}", reason.name());
+    }
+    if !totals.dropped.is_empty() {
+        text.push(')');
+    }
+    text
+}

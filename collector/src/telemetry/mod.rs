@@ -1,0 +1,11 @@
+//! What the collector tells of itself: metrics in Prometheus' text format, and logs.
+//!
+//! The names of metrics are those of the OpenTelemetry Collector, without `_total` and without units
+//! as its default reader writes them; names of our own begin with `spanmesh_`.
+
+pub mod logs;
+mod metrics;
+mod process;
+
+pub use self::metrics::{Counter, Registry};
+pub use self::process::register as register_process;

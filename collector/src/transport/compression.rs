@@ -1,0 +1,206 @@
+//! HTTP content encodings, with a limit on what comes out.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use serde::Deserialize;
+
+/// A content encoding that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Identity,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// RFC 1950, which HTTP calls `deflate` and otelcol `zlib`.
+    Zlib,
+}
+
+/// `compression` of an exporter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// The default of the OpenTelemetry Collector.
+    #[default]
+    Gzip,
+    /// Faster and smaller, where the destination can read it.
+    Zstd,
+    /// None.
+    #[serde(alias = "")]
+    None,
+}
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub enum DecompressError {
+    /// It is larger than the limit, in bytes.
+    TooLarge(usize),
+    /// It is not what its encoding says.
+    Malformed(io::Error),
+}
+
+/// The level that the libraries of both encodings call fast.
+const LEVEL: u32 = 1;
+
+// === impl Encoding ===
+
+impl Encoding {
+    /// Every name that is understood, for messages.
+    pub const NAMES: &'static str = "gzip, zstd, deflate, zlib, identity";
+
+    /// The encoding that a `Content-Encoding` header names; `None` if it is not known, or if there
+    /// are several.
+    pub fn parse(header: &str) -> Option<Self> {
+        match header.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" | "none" => Some(Self::Identity),
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "zstd" => Some(Self::Zstd),
+            "deflate" | "zlib" => Some(Self::Zlib),
+            _ => None,
+        }
+    }
+}
+
+/// Undoes an encoding; stops as soon as more than `limit` bytes have come out.
+///
+/// # Errors
+/// The result is larger than `limit`, or the body is not in this encoding.
+pub fn decompress(encoding: Encoding, body: Bytes, limit: usize) -> Result<Bytes, DecompressError> {
+    let input = &*body;
+    let output = match encoding {
+        Encoding::Identity if body.len() > limit => {
+            return Err(DecompressError::TooLarge(limit));
+        }
+        Encoding::Identity => return Ok(body),
+        Encoding::Gzip => read_limited(MultiGzDecoder::new(input), limit),
+        Encoding::Zlib => read_limited(ZlibDecoder::new(input), limit),
+        Encoding::Zstd => {
+            let decoder = zstd::stream::read::Decoder::new(input);
+            read_limited(decoder.map_err(DecompressError::Malformed)?, limit)
+        }
+    }?;
+    Ok(output.into())
+}
+
+fn read_limited(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecompressError> {
+    let mut output = Vec::new();
+    let beyond = (limit as u64).saturating_add(1);
+    reader
+        .take(beyond)
+        .read_to_end(&mut output)
+        .map_err(DecompressError::Malformed)?;
+    if output.len() > limit {
+        return Err(DecompressError::TooLarge(limit));
+    }
+    Ok(output)
+}
+
+/// Compresses the concatenation of `frames`.
+///
+/// # Errors
+/// Only if the library fails to allocate.
+pub fn compress(compression: Compression, frames: &[Bytes]) -> io::Result<Bytes> {
+    match compression {
+        Compression::None => Ok(frames.concat().into()),
+        Compression::Gzip => {
+            let level = flate2::Compression::new(LEVEL);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            for frame in frames {
+                encoder.write_all(frame)?;
+            }
+            encoder.finish().map(Bytes::from)
+        }
+        Compression::Zstd => {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL as i32)?;
+            for frame in frames {
+                encoder.write_all(frame)?;
+            }
+            encoder.finish().map(Bytes::from)
+        }
+    }
+}
+
+// === impl Compression ===
+
+impl Compression {
+    /// The value of `Content-Encoding`.
+    pub const fn header(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+}
+
+impl fmt::Display for DecompressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(limit) => {
+                write!(f, "expected at most {limit} bytes, but found more")
+            }
+            Self::Malformed(error) => write!(f, "the body cannot be decompressed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DecompressError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_can_be_read() {
+        let frames = [Bytes::from_static(b"abc"), Bytes::from(vec![7; 10_000])];
+        let plain = frames.concat();
+        for (compression, encoding) in [
+            (Compression::None, Encoding::Identity),
+            (Compression::Gzip, Encoding::Gzip),
+            (Compression::Zstd, Encoding::Zstd),
+        ] {
+            let body = compress(compression, &frames).unwrap();
+            assert_eq!(decompress(encoding, body, plain.len()).unwrap(), plain);
+        }
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(&plain).unwrap();
+        let body = zlib.finish().unwrap().into();
+        assert_eq!(
+            decompress(Encoding::Zlib, body, plain.len()).unwrap(),
+            plain
+        );
+    }
+
+    #[test]
+    fn bombs_are_stopped_at_the_limit() {
+        let bomb = [Bytes::from(vec![0; 10_000_000])];
+        for (compression, encoding) in [
+            (Compression::None, Encoding::Identity),
+            (Compression::Gzip, Encoding::Gzip),
+            (Compression::Zstd, Encoding::Zstd),
+        ] {
+            let body = compress(compression, &bomb).unwrap();
+            let error = decompress(encoding, body, 9_999_999).unwrap_err();
+            assert!(matches!(error, DecompressError::TooLarge(9_999_999)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_compressed_is_refused() {
+        for encoding in [Encoding::Gzip, Encoding::Zstd, Encoding::Zlib] {
+            let error = decompress(encoding, Bytes::from_static(b"plain"), 100).unwrap_err();
+            assert!(matches!(error, DecompressError::Malformed(_)));
+        }
+    }
+
+    #[test]
+    fn encodings_are_known_by_name() {
+        assert_eq!(Encoding::parse(" GZIP "), Some(Encoding::Gzip));
+        assert_eq!(Encoding::parse("br"), None);
+        assert_eq!(Encoding::parse("gzip, gzip"), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! What components that speak over the network share: listeners, connections, TLS, compression and
+//! the codec that keeps gRPC messages encoded.
+
+mod codec;
+mod compression;
+mod connect;
+mod listener;
+mod server;
+mod tls;
+
+pub use self::codec::{Frames, RawClientCodec, RawServerCodec};
+pub use self::compression::{Compression, DecompressError, Encoding, compress, decompress};
+pub use self::connect::{ConnectError, Connector, Target};
+pub use self::listener::Listener;
+pub use self::server::{Limits, Server};
+pub use self::tls::{ClientTlsOptions, ServerTlsOptions};
