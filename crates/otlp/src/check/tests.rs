@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::encode::{put_bytes, put_fixed32, put_fixed64, put_uint, put_varint};
 
@@ -238,4 +240,40 @@ fn messages_nest_as_deep_as_the_limit_and_no_deeper() {
     );
     // Far deeper than the stack of a thread holds frames.
     assert!(check(Signal::Logs, &nested(10_000)).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(2_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Bytes out of which tags of OTLP, lengths and bad values are made.
+    #[test]
+    fn the_fast_check_and_the_one_that_explains_agree(
+        content in prop::collection::vec(
+            prop_oneof![
+                prop::sample::select(&[
+                    0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0a, 0x0d, 0x10, 0x12, 0x1a, 0x22, 0x2a,
+                    0x32, 0x39, 0x3a, 0x42, 0x4a, 0x52, 0x5a, 0x6a, 0x7a, 0x80, 0x85, 0xff,
+                ][..]),
+                any::<u8>(),
+            ],
+            0..24,
+        ),
+        depth in 0..4usize,
+    ) {
+        for signal in Signal::all() {
+            let payload = nest(&[1, 2, 2][..depth], &content);
+            let (mut fast, mut explained) = (0, 0);
+            let is_well_formed =
+                fast::is_well_formed(signal.request(), &payload, MAX_DEPTH, &mut fast);
+            let explanation = explain(signal.request(), &payload, 0, &mut explained);
+            prop_assert_eq!(is_well_formed, explanation.is_ok());
+            if is_well_formed {
+                prop_assert_eq!(fast, explained);
+            }
+        }
+    }
 }

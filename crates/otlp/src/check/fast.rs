@@ -1,0 +1,83 @@
+//! The check without its errors: the loop that every payload goes through.
+//!
+//! It knows the same rules as the check that explains, but answers yes or no only, so that nothing
+//! in it builds, moves or tests for an error value. What it refuses is checked again for the
+//! explanation.
+
+use super::{check_packed, is_id, is_text};
+use crate::schema::{Kind, Label, Message};
+use crate::wire::{self, WireType};
+
+/// Whether a message is well formed; `levels` is how many more may nest in it. Counts the items.
+pub(super) fn is_well_formed(
+    message: &'static Message,
+    payload: &[u8],
+    levels: usize,
+    items: &mut usize,
+) -> bool {
+    let mut rest = payload;
+    while let [first, tail @ ..] = rest {
+        let (tag, after) = match *first {
+            tag @ 0..0x80 => (u32::from(tag), tail),
+            _ => match wire::take_tag(rest) {
+                Ok(read) => read,
+                Err(_) => return false,
+            },
+        };
+        let Some(field) = message.field(tag >> 3) else {
+            match wire::take_field(rest) {
+                Ok((_, after)) => rest = after,
+                Err(_) => return false,
+            }
+            continue;
+        };
+        if tag & 7 != field.wire_type as u32 {
+            let packed = WireType::of_tag(tag).map(|found| check_packed(field, found, after));
+            match packed {
+                Ok(Ok(after)) => rest = after,
+                _ => return false,
+            }
+            continue;
+        }
+        let next = match field.wire_type {
+            WireType::Bytes => {
+                let Some((value, after)) = take_bytes(after) else {
+                    return false;
+                };
+                let fits = match field.kind {
+                    Kind::Message(message) => {
+                        *items += usize::from(field.label == Label::Items);
+                        levels > 0 && is_well_formed(message, value, levels - 1, items)
+                    }
+                    Kind::Text => is_text(value),
+                    Kind::TraceId => is_id(value, 16),
+                    Kind::SpanId => is_id(value, 8),
+                    _ => true,
+                };
+                fits.then_some(after)
+            }
+            WireType::Varint => match after {
+                [0..0x80, after @ ..] => Some(after),
+                _ => wire::take_varint(after).ok().map(|(_, after)| after),
+            },
+            WireType::Fixed64 => after.get(8..),
+            WireType::Fixed32 => after.get(4..),
+        };
+        match next {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[inline(always)]
+fn take_bytes(from: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [length, after @ ..] = from else {
+        return None;
+    };
+    if *length < 0x80 {
+        return after.split_at_checked(usize::from(*length));
+    }
+    wire::take_bytes(from).ok()
+}
