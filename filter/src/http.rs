@@ -165,7 +165,7 @@ impl Active {
         if self.config.access_log {
             let identity = seen.identity.as_ref();
             exporter.record(Signal::Logs, |out| {
-                log_record::encode(&record, identity, out)
+                log_record::encode(&record, identity, out);
             });
         }
         exporter.is_full()

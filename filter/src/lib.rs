@@ -24,3 +24,5 @@ pub mod sampler;
 mod semconv;
 pub mod stats;
 mod stream;
+#[cfg(test)]
+mod testing;

@@ -46,7 +46,7 @@ enum State {
     /// Not configured.
     New,
     /// The configuration was refused; traffic passes untouched.
-    Refused(Stats),
+    Refused(Box<Stats>),
     /// In force.
     Active(Rc<Active>),
     /// Replaced; given up at this time, in Unix nanoseconds.
@@ -105,7 +105,7 @@ impl Root {
                 let stats = Stats::define(host);
                 stats.config_rejected.set(1);
                 host.set_tick_period(MAX_TICK);
-                self.state = State::Refused(stats);
+                self.state = State::Refused(Box::new(stats));
                 true
             }
         }

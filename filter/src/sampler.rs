@@ -10,6 +10,10 @@
 use spanmesh_sampling::{Decision, OtelTraceState, Precision, Threshold, sample_root};
 use spanmesh_trace_context::{ParentSampling, TraceId, TraceState};
 
+/// Significant hexadecimal digits of a threshold: a ratio of 1 % comes to `th:fd70a4`, the
+/// specification's own example.
+const PRECISION: u8 = 5;
+
 /// The member of `tracestate` that is OpenTelemetry's.
 const OT: &str = "ot";
 
@@ -39,8 +43,9 @@ impl Sampler {
     /// # Errors
     /// What was found and expected, for a ratio that is no probability.
     pub fn new(parent_based: bool, ratio: f64) -> Result<Self, String> {
-        let threshold = Threshold::from_probability(ratio, Precision::default())
-            .map_err(|error| error.to_string())?;
+        let precision = Precision::new(PRECISION).unwrap_or_default();
+        let threshold =
+            Threshold::from_probability(ratio, precision).map_err(|error| error.to_string())?;
         Ok(Self {
             parent_based,
             threshold,
@@ -163,6 +168,7 @@ mod tests {
     #[test]
     fn roots_are_kept_by_the_low_bits_of_the_trace_id() {
         check(1.0, true, None, "", (true, Some("ot=th:0")));
+        check(0.7, true, None, "", (true, Some("ot=th:4cccd")));
         check(0.5, true, None, "", (true, Some("ot=th:8")));
         check(0.25, true, None, "", (false, None));
         check(0.0, true, None, "", (false, None));
@@ -255,6 +261,12 @@ mod tests {
             "ot=th:zz",
             (true, None),
         );
+    }
+
+    #[test]
+    fn one_percent_has_the_specifications_threshold() {
+        let threshold = Sampler::new(true, 0.01).unwrap().threshold.unwrap();
+        assert_eq!(threshold.to_hex().as_str(), "fd70a4");
     }
 
     #[test]

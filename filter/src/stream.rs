@@ -98,12 +98,13 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 enum Values {
     List(Pairs),
-    Each([Vec<u8>; COUNT]),
+    Each(Box<[Vec<u8>; COUNT]>),
 }
 
 /// The direction of the listener that took a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Direction {
+    #[default]
     Unspecified,
     Inbound,
     Outbound,
@@ -195,7 +196,7 @@ impl Stream {
                 }
             }
             Values::Each(each) => {
-                for (value, found) in values.iter_mut().zip(each) {
+                for (value, found) in values.iter_mut().zip(each.iter()) {
                     *value = found;
                 }
             }
@@ -253,12 +254,6 @@ impl Default for Values {
     }
 }
 
-impl Default for Direction {
-    fn default() -> Self {
-        Self::Unspecified
-    }
-}
-
 /// The CEL text of the list.
 fn expression() -> String {
     let mut text = String::from("[");
@@ -277,8 +272,8 @@ fn expression() -> String {
     text
 }
 
-fn read_each(host: &impl Host) -> [Vec<u8>; COUNT] {
-    ATTRIBUTES.map(|(_, path, _)| host.property(path).unwrap_or_default())
+fn read_each(host: &impl Host) -> Box<[Vec<u8>; COUNT]> {
+    Box::new(ATTRIBUTES.map(|(_, path, _)| host.property(path).unwrap_or_default()))
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

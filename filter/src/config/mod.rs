@@ -262,17 +262,15 @@ fn enabled(document: &mut Section, key: &'static str) -> Result<bool, ConfigErro
 }
 
 fn formats(document: &mut Section, environment: &Environment) -> Result<Vec<Format>, ConfigError> {
-    let names = match document.texts("propagators")? {
-        Some(names) => names,
-        None => match environment.propagators() {
-            None => return Ok(vec![Format::TraceContext]),
-            Some(names) => {
-                return formats_of(&names)
-                    .map_err(|message| environment::error("OTEL_PROPAGATORS", message));
-            }
-        },
-    };
-    formats_of(&names).map_err(|message| document.error("propagators", message))
+    if let Some(names) = document.texts("propagators")? {
+        return formats_of(&names).map_err(|message| document.error("propagators", message));
+    }
+    match environment.propagators() {
+        Some(names) => {
+            formats_of(&names).map_err(|message| environment::error("OTEL_PROPAGATORS", message))
+        }
+        None => Ok(vec![Format::TraceContext]),
+    }
 }
 
 fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {

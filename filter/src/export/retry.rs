@@ -56,7 +56,7 @@ impl Backoff {
     pub(crate) fn fail(&mut self, now: u64, random: u64) {
         let delay = INITIAL.saturating_mul(1 << self.failures.min(16)).min(MAX);
         let delay = delay.as_nanos() as u64;
-        let jitter = (u128::from(random) * u128::from(delay) >> 64) as u64;
+        let jitter = ((u128::from(random) * u128::from(delay)) >> 64) as u64;
         self.failures = self.failures.saturating_add(1);
         self.until = now.saturating_add(delay / 2).saturating_add(jitter);
     }

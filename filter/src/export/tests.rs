@@ -1,1 +1,255 @@
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use prost::Message;
 
+use super::*;
+use crate::config::{Config, Environment};
+use crate::testing::{FakeHost, worker};
+
+/// More than the longest delay between two tries.
+const LONG: std::time::Duration = std::time::Duration::from_secs(60);
+
+struct Rig {
+    host: FakeHost,
+    stats: Rc<Stats>,
+    budget: Budget,
+    exporter: Exporter,
+}
+
+fn rig(document: &str) -> Rig {
+    let host = FakeHost::default();
+    let stats = Rc::new(Stats::define(&host));
+    let config = Config::new(document.as_bytes(), &Environment::default()).unwrap();
+    let worker = worker();
+    let envelope = Envelope::new(b"", b"", "");
+    let exporter = Exporter::new(
+        config.export,
+        envelope,
+        Rc::clone(&stats),
+        worker.budget.clone(),
+        worker.random,
+    );
+    Rig {
+        host,
+        stats,
+        budget: worker.budget,
+        exporter,
+    }
+}
+
+impl Rig {
+    /// Adds spans of `bytes` each.
+    fn spans(&mut self, count: usize, bytes: usize) {
+        for _ in 0..count {
+            self.exporter.record(Signal::Traces, |out| {
+                spanmesh_otlp::encode::put_bytes(out, 5, &vec![b'x'; bytes]);
+            });
+        }
+    }
+
+    fn answer(&mut self, call: usize, status: u32) {
+        self.exporter
+            .answered(&self.host, CallToken(call as u32), status, &[]);
+    }
+
+    fn calls(&self) -> usize {
+        self.host.calls.borrow().len()
+    }
+
+    /// The stats that are not zero, after the equation is asserted.
+    fn stats(&self, queued: i64) -> std::collections::BTreeMap<String, i64> {
+        self.stats.publish(&self.host);
+        let stats = self.host.stats();
+        let of = |name: &str| stats.get(&format!("spans.{name}")).copied().unwrap_or(0);
+        let dropped: i64 = ["queue_full", "export_failed", "shutdown"]
+            .map(|it| of(&format!("dropped.{it}")))
+            .iter()
+            .sum();
+        assert_eq!(
+            of("emitted"),
+            of("sent") + of("rejected") + dropped + queued,
+            "{stats:?}"
+        );
+        stats
+    }
+}
+
+#[test]
+fn an_acknowledged_batch_is_sent_and_its_memory_free() {
+    let mut rig = rig("");
+    rig.spans(3, 100);
+    rig.exporter.flush(&rig.host);
+    assert_eq!(rig.stats(3)["spans.emitted"], 3);
+    assert!(rig.budget.held() > 300 && rig.exporter.held() == rig.budget.held());
+    rig.answer(0, 0);
+    assert_eq!(rig.stats(0)["spans.sent"], 3);
+    assert!(rig.budget.held() == 0 && rig.exporter.is_idle());
+}
+
+#[test]
+fn the_call_is_the_services_export_with_the_configured_metadata() {
+    let mut rig = rig(r#"{"exporter": {"clusters": ["c"], "headers": {"a": "b"}}}"#);
+    rig.spans(1, 1);
+    rig.exporter.flush(&rig.host);
+    let call = rig.host.calls.borrow()[0].clone();
+    assert_eq!(call.cluster, "c");
+    assert_eq!(
+        call.service,
+        "opentelemetry.proto.collector.trace.v1.TraceService"
+    );
+    assert_eq!(call.metadata, [("a".to_owned(), "b".to_owned())]);
+}
+
+#[test]
+fn a_retryable_failure_is_tried_again_after_a_delay_and_loses_nothing() {
+    let mut rig = rig("");
+    rig.spans(2, 10);
+    rig.exporter.flush(&rig.host);
+    rig.answer(0, 14);
+    rig.exporter.flush(&rig.host);
+    assert_eq!(rig.calls(), 1, "it waits");
+    rig.host.advance(LONG);
+    rig.exporter.resend(&rig.host);
+    assert_eq!(rig.calls(), 2);
+    let calls = rig.host.calls.borrow();
+    assert_eq!(calls[0].message, calls[1].message);
+    drop(calls);
+    rig.answer(1, 0);
+    let stats = rig.stats(0);
+    assert_eq!(
+        (
+            stats["spans.sent"],
+            stats["spans.retried"],
+            stats["exports.failed"]
+        ),
+        (2, 2, 1)
+    );
+}
+
+#[test]
+fn a_failing_collector_is_asked_with_one_call_at_a_time() {
+    let mut rig = rig("");
+    for _ in 0..6 {
+        rig.spans(1, 10);
+        rig.exporter.flush(&rig.host);
+    }
+    assert_eq!(rig.calls(), MAX_IN_FLIGHT);
+    for call in 0..MAX_IN_FLIGHT {
+        rig.answer(call, 14);
+    }
+    rig.host.advance(LONG);
+    rig.exporter.resend(&rig.host);
+    assert_eq!(rig.calls(), MAX_IN_FLIGHT + 1);
+    rig.answer(MAX_IN_FLIGHT, 0);
+    assert_eq!(rig.calls(), MAX_IN_FLIGHT + 5, "the rest follows a success");
+}
+
+#[test]
+fn a_refusal_for_good_drops_the_batch_and_counts_it() {
+    let mut rig = rig("");
+    rig.spans(2, 10);
+    rig.exporter.flush(&rig.host);
+    rig.answer(0, 3);
+    assert_eq!(rig.stats(0)["spans.dropped.export_failed"], 2);
+    assert!(rig.exporter.is_idle() && rig.budget.held() == 0);
+}
+
+#[test]
+fn a_batch_that_is_refused_again_and_again_does_not_block_the_others_forever() {
+    let mut rig = rig("");
+    rig.spans(1, 10);
+    for call in 0..8 {
+        rig.host.advance(LONG);
+        rig.exporter.flush(&rig.host);
+        rig.answer(call, 11);
+    }
+    assert_eq!(rig.stats(0)["spans.dropped.export_failed"], 1);
+}
+
+#[test]
+fn a_call_that_cannot_be_started_keeps_its_batch() {
+    for error in [DispatchError::UnknownCluster, DispatchError::Failed] {
+        let mut rig = rig("");
+        rig.host.dispatch_error.set(Some(error));
+        rig.spans(1, 10);
+        rig.exporter.flush(&rig.host);
+        assert!(!rig.exporter.is_idle());
+        rig.host.dispatch_error.set(None);
+        rig.host.advance(LONG);
+        rig.exporter.resend(&rig.host);
+        rig.answer(0, 0);
+        assert_eq!(rig.stats(0)["spans.sent"], 1);
+    }
+}
+
+#[test]
+fn the_next_cluster_takes_over_and_the_first_comes_back() {
+    let mut rig = rig(r#"{"exporter": {"clusters": ["a", "b"]}}"#);
+    rig.spans(1, 10);
+    rig.exporter.flush(&rig.host);
+    for call in 0..3 {
+        rig.answer(call, 14);
+        rig.host.advance(LONG);
+        rig.exporter.resend(&rig.host);
+    }
+    let calls = rig.host.calls.borrow();
+    let clusters: Vec<&str> = calls.iter().map(|call| call.cluster.as_str()).collect();
+    assert_eq!(clusters, ["a", "b", "a", "b"]);
+}
+
+#[test]
+fn a_partial_success_is_counted_and_not_tried_again() {
+    let mut rig = rig("");
+    rig.spans(5, 10);
+    rig.exporter.flush(&rig.host);
+    let response = ExportTraceServiceResponse {
+        partial_success: Some(ExportTracePartialSuccess {
+            rejected_spans: 2,
+            error_message: "too old".to_owned(),
+        }),
+    };
+    rig.exporter
+        .answered(&rig.host, CallToken(0), 0, &response.encode_to_vec());
+    let stats = rig.stats(0);
+    assert_eq!((stats["spans.sent"], stats["spans.rejected"]), (3, 2));
+}
+
+#[test]
+fn over_the_budget_the_newest_record_is_dropped() {
+    let mut rig = rig(r#"{"batch": {"max_queue_bytes": 65536}}"#);
+    rig.spans(100, 1000);
+    assert!(rig.budget.held() <= 65536);
+    let stats = rig.stats(65);
+    assert_eq!(stats["spans.dropped.queue_full"], 35);
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_is_passed_over() {
+    let mut rig = rig("");
+    rig.answer(99, 0);
+    assert!(rig.exporter.is_idle());
+}
+
+#[test]
+fn a_drain_sends_everything_at_once_even_while_the_collector_fails() {
+    let mut rig = rig("");
+    for _ in 0..6 {
+        rig.spans(1, 10);
+        rig.exporter.flush(&rig.host);
+    }
+    rig.answer(0, 14);
+    rig.exporter.drain(&rig.host);
+    assert_eq!(rig.calls(), 7);
+}
+
+#[test]
+fn what_is_abandoned_is_counted() {
+    let mut rig = rig("");
+    rig.spans(1, 10);
+    rig.exporter.flush(&rig.host);
+    rig.spans(2, 10);
+    rig.exporter.abandon();
+    assert_eq!(rig.stats(0)["spans.dropped.shutdown"], 3);
+    assert!(rig.exporter.is_idle() && rig.budget.held() == 0);
+}

@@ -1,1 +1,225 @@
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
+use crate::root::Root;
+use crate::testing::{FakeHost, START, Script, attribute, root, text};
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// Plays a request and flushes.
+fn play(document: &str, script: &Script<'_>) -> FakeHost {
+    let host = FakeHost::default();
+    let mut root = root(&host, document);
+    host.play(&root, script);
+    root.on_tick(&host);
+    host
+}
+
+#[test]
+fn a_request_becomes_a_span_and_a_log_record_with_the_same_ids() {
+    let mut script = Script::get();
+    script.headers.push(("traceparent", PARENT));
+    let host = play("", &script);
+    let (spans, logs) = (host.spans(), host.logs());
+    let ([span], [log]) = (spans.as_slice(), logs.as_slice()) else {
+        panic!("{spans:?} {logs:?}");
+    };
+    assert_eq!(span.kind(), SpanKind::Server);
+    assert_eq!(span.name, "GET");
+    assert_eq!(span.flags, 0x301);
+    assert_eq!(span.start_time_unix_nano, START);
+    assert_eq!(span.end_time_unix_nano, START + 12_500_000);
+    assert_eq!(span.status, None);
+    assert_eq!(
+        (&log.trace_id, &log.span_id),
+        (&span.trace_id, &span.span_id)
+    );
+    assert_eq!((log.flags, log.event_name.as_str()), (1, "spanmesh.access"));
+    assert_eq!(
+        (log.severity_number, log.severity_text.as_str()),
+        (9, "INFO")
+    );
+    assert_eq!(log.time_unix_nano, START);
+    assert_eq!(log.observed_time_unix_nano, START + 12_500_000);
+    assert_eq!(
+        text(log.body.as_ref().unwrap()),
+        "10.0.0.2 - - [21/Nov/2026:09:30:00 +0000] \"GET /items/1?sig=REDACTED HTTP/1.1\" 200 512 \
+         12 \"test/1\""
+    );
+    // What goes on is the span's context.
+    let sent = &host.header("traceparent")[0];
+    let ids: String = [&span.trace_id, &span.span_id].map(|id| hex(id)).join("-");
+    assert_eq!(*sent, format!("00-{ids}-01"));
+    assert_eq!(hex(&span.parent_span_id), "00f067aa0ba902b7");
+}
+
+#[test]
+fn without_a_context_the_span_is_a_root() {
+    let host = play("", &Script::get());
+    let span = &host.spans()[0];
+    assert!(span.parent_span_id.is_empty());
+    assert_eq!((span.flags, span.trace_state.as_str()), (0x103, "ot=th:0"));
+}
+
+#[test]
+fn an_unsampled_request_has_a_log_record_and_no_span() {
+    let mut script = Script::get();
+    let unsampled = PARENT.replace("-01", "-00");
+    script.headers.push(("traceparent", &unsampled));
+    let host = play("", &script);
+    assert!(host.spans().is_empty());
+    let log = &host.logs()[0];
+    assert_eq!(log.flags, 0);
+    assert_ne!(hex(&log.span_id), "00f067aa0ba902b7");
+    assert_eq!(host.stat("spans.sampled_out"), 1);
+}
+
+#[test]
+fn without_spans_the_headers_stay_and_the_log_has_the_callers_ids() {
+    let mut script = Script::get();
+    script.headers.push(("traceparent", PARENT));
+    let host = play(r#"{"spans": {"enabled": false}}"#, &script);
+    assert_eq!(host.header("traceparent"), [PARENT]);
+    assert!(host.spans().is_empty());
+    assert_eq!(hex(&host.logs()[0].span_id), "00f067aa0ba902b7");
+    assert_eq!(host.stat("spans.sampled_out"), 0);
+}
+
+#[test]
+fn without_a_context_and_without_spans_the_log_has_no_ids() {
+    let host = play(r#"{"spans": {"enabled": false}}"#, &Script::get());
+    assert!(host.logs()[0].trace_id.is_empty() && host.header("traceparent").is_empty());
+}
+
+#[test]
+fn logs_can_be_off() {
+    let host = play(r#"{"access_log": {"enabled": false}}"#, &Script::get());
+    assert_eq!((host.spans().len(), host.logs().len()), (1, 0));
+}
+
+#[test]
+fn a_request_that_an_earlier_filter_answered_has_its_records() {
+    let host = FakeHost::default();
+    let mut root = root(&host, "");
+    let mut script = Script::get();
+    script.headers.push(("traceparent", PARENT));
+    script
+        .properties
+        .push(("response.code", 403u64.to_le_bytes().to_vec()));
+    let mut http = root.http();
+    for (name, value) in &script.headers {
+        host.set_header(name, value);
+    }
+    host.end(&script, &mut http);
+    root.on_tick(&host);
+    let (span, log) = (&host.spans()[0], &host.logs()[0]);
+    assert_eq!(hex(&span.parent_span_id), "00f067aa0ba902b7");
+    assert_eq!(
+        (&log.trace_id, &log.span_id),
+        (&span.trace_id, &span.span_id)
+    );
+    assert_eq!(log.severity_text, "WARN");
+    assert_eq!(
+        attribute(&log.attributes, "http.response.status_code").as_deref(),
+        Some("int 403")
+    );
+    assert_eq!(
+        host.header("traceparent"),
+        [PARENT],
+        "nothing is written outside its phase"
+    );
+}
+
+#[test]
+fn export_calls_are_never_recorded_and_their_headers_not_touched() {
+    let mut script = Script::get();
+    script.headers = vec![
+        (":method", "POST"),
+        (
+            ":path",
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        ),
+        ("content-type", "application/grpc"),
+        ("traceparent", "kept"),
+    ];
+    let host = play("", &script);
+    assert!(host.calls.borrow().is_empty());
+    assert_eq!(host.header("traceparent"), ["kept"]);
+    assert_eq!(host.stat("requests"), 0);
+}
+
+#[test]
+fn the_end_of_a_stream_counts_once() {
+    let host = FakeHost::default();
+    let mut root = root(&host, "");
+    let (script, mut http) = (Script::get(), root.http());
+    host.start(&script, &mut http);
+    host.end(&script, &mut http);
+    host.end(&script, &mut http);
+    root.on_tick(&host);
+    assert_eq!((host.spans().len(), host.stat("requests")), (1, 1));
+}
+
+#[test]
+fn the_side_follows_role_direction_and_node() {
+    let kind = |document: &str, direction: u64, node: &str| {
+        let host = FakeHost::default();
+        host.set_property("xds.node.id", node.as_bytes());
+        let mut root = root(&host, document);
+        let mut script = Script::get();
+        script
+            .properties
+            .push(("xds.listener_direction", direction.to_le_bytes().to_vec()));
+        host.play(&root, &script);
+        root.on_tick(&host);
+        host.spans()[0].kind()
+    };
+    let (sidecar, gateway) = ("sidecar~1.1.1.1~a.b~b.svc", "router~1.1.1.1~a.b~b.svc");
+    assert_eq!(kind("", 0, sidecar), SpanKind::Server);
+    assert_eq!(kind("", 1, sidecar), SpanKind::Server);
+    assert_eq!(kind("", 2, sidecar), SpanKind::Client);
+    assert_eq!(kind("", 2, gateway), SpanKind::Server);
+    assert_eq!(kind(r#"{"role": "inbound"}"#, 2, sidecar), SpanKind::Server);
+    assert_eq!(kind(r#"{"role": "gateway"}"#, 2, sidecar), SpanKind::Server);
+    assert_eq!(
+        kind(r#"{"role": "outbound"}"#, 1, sidecar),
+        SpanKind::Client
+    );
+}
+
+#[test]
+fn a_full_batch_asks_for_a_flush() {
+    let host = FakeHost::default();
+    let root: Root = root(&host, r#"{"batch": {"max_records": 2}}"#);
+    assert!(!host.play(&root, &Script::get()));
+    assert!(host.play(&root, &Script::get()));
+}
+
+#[test]
+fn what_is_no_utf8_harms_nobody() {
+    let host = FakeHost::default();
+    let mut root = root(&host, "");
+    let script = Script::get();
+    let mut http = root.http();
+    host.headers
+        .borrow_mut()
+        .push((b"user-agent".to_vec(), b"a\xffb".to_vec()));
+    host.headers
+        .borrow_mut()
+        .push((b":path".to_vec(), b"/\xc3".to_vec()));
+    http.on_request_headers(&host);
+    host.end(&script, &mut http);
+    root.on_tick(&host);
+    let span = &host.spans()[0];
+    assert_eq!(
+        attribute(&span.attributes, "user_agent.original").as_deref(),
+        Some("a\u{fffd}b")
+    );
+    assert_eq!(
+        attribute(&span.attributes, "url.path").as_deref(),
+        Some("/\u{fffd}")
+    );
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

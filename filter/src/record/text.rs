@@ -22,7 +22,9 @@ fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         return text;
     }
-    text.get(..text.floor_char_boundary(limit))
+    // A character has at most four bytes, so that one of these is a boundary.
+    (0..4)
+        .find_map(|back| text.get(..limit.checked_sub(back)?))
         .unwrap_or_default()
 }
 

@@ -1,0 +1,344 @@
+//! A scripted proxy for the tests, and the independent decoding of what the filter sends.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+
+use crate::config::Environment;
+use crate::export::Budget;
+use crate::host::{
+    CallToken, DispatchError, Expression, ExpressionError, GrpcCall, Host, Metric, MetricKind,
+};
+use crate::http::Http;
+use crate::pairs::Pairs;
+use crate::pairs::tests::pairs;
+use crate::random::Random;
+use crate::root::{Root, Worker};
+
+/// When the scripted proxy's clock starts: 2026-11-21T09:30:00Z.
+pub(crate) const START: u64 = 1_795_253_400_000_000_000;
+
+/// A proxy whose answers a test sets and whose calls it reads.
+#[derive(Debug)]
+pub(crate) struct FakeHost {
+    pub(crate) now: Cell<u64>,
+    pub(crate) headers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    pub(crate) properties: RefCell<HashMap<String, Vec<u8>>>,
+    /// Why a call cannot be started, if it cannot.
+    pub(crate) dispatch_error: Cell<Option<DispatchError>>,
+    /// The calls that were started, oldest first.
+    pub(crate) calls: RefCell<Vec<Call>>,
+    pub(crate) response: RefCell<Vec<u8>>,
+    pub(crate) tick_period: Cell<Option<Duration>>,
+    pub(crate) done: Cell<bool>,
+    metrics: RefCell<Vec<(String, i64)>>,
+    marks: RefCell<BTreeSet<String>>,
+}
+
+/// A call that was started.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) cluster: String,
+    pub(crate) service: String,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) message: Vec<u8>,
+}
+
+/// A request to be played.
+#[derive(Clone, Debug)]
+pub(crate) struct Script<'a> {
+    pub(crate) headers: Vec<(&'a str, &'a str)>,
+    /// Properties at the end of the stream, by their dotted paths, encoded.
+    pub(crate) properties: Vec<(&'a str, Vec<u8>)>,
+}
+
+impl Default for FakeHost {
+    fn default() -> Self {
+        Self {
+            now: Cell::new(START),
+            headers: RefCell::default(),
+            properties: RefCell::default(),
+            dispatch_error: Cell::default(),
+            calls: RefCell::default(),
+            response: RefCell::default(),
+            tick_period: Cell::default(),
+            done: Cell::default(),
+            metrics: RefCell::default(),
+            marks: RefCell::default(),
+        }
+    }
+}
+
+impl FakeHost {
+    /// The value of a stat, by its name without `spanmesh.`.
+    pub(crate) fn stat(&self, name: &str) -> i64 {
+        let name = format!("spanmesh.{name}");
+        let metrics = self.metrics.borrow();
+        let found = metrics.iter().find(|(found, _)| *found == name);
+        found.unwrap_or_else(|| panic!("no stat {name}")).1
+    }
+
+    /// Every stat that is not zero.
+    pub(crate) fn stats(&self) -> BTreeMap<String, i64> {
+        let metrics = self.metrics.borrow();
+        metrics
+            .iter()
+            .filter(|(_, value)| *value != 0)
+            .map(|(name, value)| (name.trim_start_matches("spanmesh.").to_owned(), *value))
+            .collect()
+    }
+
+    pub(crate) fn set_header(&self, name: &str, value: &str) {
+        self.headers
+            .borrow_mut()
+            .push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+    }
+
+    /// The values of a request header.
+    pub(crate) fn header(&self, name: &str) -> Vec<String> {
+        let headers = self.headers.borrow();
+        let values = headers.iter().filter(|(found, _)| found == name.as_bytes());
+        values
+            .map(|(_, value)| String::from_utf8(value.clone()).unwrap())
+            .collect()
+    }
+
+    pub(crate) fn set_property(&self, path: &str, value: &[u8]) {
+        self.properties
+            .borrow_mut()
+            .insert(path.to_owned(), value.to_vec());
+    }
+
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.now.set(self.now.get() + duration.as_nanos() as u64);
+    }
+
+    /// The spans of all calls that were started.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let calls = self.calls.borrow();
+        let traces = calls
+            .iter()
+            .filter(|call| call.service.contains("TraceService"));
+        traces
+            .map(|call| ExportTraceServiceRequest::decode(call.message.as_slice()).unwrap())
+            .flat_map(|request| request.resource_spans)
+            .flat_map(|resource| resource.scope_spans)
+            .flat_map(|scope| scope.spans)
+            .collect()
+    }
+
+    /// The log records of all calls that were started.
+    pub(crate) fn logs(&self) -> Vec<LogRecord> {
+        let calls = self.calls.borrow();
+        let logs = calls
+            .iter()
+            .filter(|call| call.service.contains("LogsService"));
+        logs.map(|call| ExportLogsServiceRequest::decode(call.message.as_slice()).unwrap())
+            .flat_map(|request| request.resource_logs)
+            .flat_map(|resource| resource.scope_logs)
+            .flat_map(|scope| scope.log_records)
+            .collect()
+    }
+
+    /// Answers every call that was started, and those that this starts, with OK.
+    pub(crate) fn acknowledge_all(&self, root: &mut Root) {
+        let mut token = 0;
+        while token < self.calls.borrow().len() {
+            root.on_response(self, CallToken(token as u32), 0, 0);
+            token += 1;
+        }
+    }
+
+    /// Plays a request from its headers to its end; tells whether a flush is due.
+    pub(crate) fn play(&self, root: &Root, script: &Script<'_>) -> bool {
+        let mut http = root.http();
+        self.start(script, &mut http);
+        self.end(script, &mut http)
+    }
+
+    /// Plays the request phase.
+    pub(crate) fn start(&self, script: &Script<'_>, http: &mut Http) {
+        self.headers.borrow_mut().clear();
+        for (name, value) in &script.headers {
+            self.set_header(name, value);
+        }
+        http.on_request_headers(self);
+    }
+
+    /// Plays the end of the stream.
+    pub(crate) fn end(&self, script: &Script<'_>, http: &mut Http) -> bool {
+        for (path, value) in &script.properties {
+            self.set_property(path, value);
+        }
+        http.on_log(self)
+    }
+}
+
+impl Script<'_> {
+    /// A GET that is answered with 200.
+    pub(crate) fn get() -> Self {
+        Self {
+            headers: vec![
+                (":method", "GET"),
+                (":path", "/items/1?sig=secret"),
+                (":authority", "cart.shop:8080"),
+                (":scheme", "http"),
+                ("user-agent", "test/1"),
+            ],
+            properties: vec![
+                ("request.time", START.to_le_bytes().to_vec()),
+                ("request.duration", 12_500_000u64.to_le_bytes().to_vec()),
+                ("response.code", 200u64.to_le_bytes().to_vec()),
+                ("response.flags", 0u64.to_le_bytes().to_vec()),
+                ("request.protocol", b"HTTP/1.1".to_vec()),
+                ("source.address", b"10.0.0.2:4711".to_vec()),
+                ("upstream.address", b"10.0.0.3:8080".to_vec()),
+                ("request.size", 7u64.to_le_bytes().to_vec()),
+                ("response.size", 512u64.to_le_bytes().to_vec()),
+                ("xds.listener_direction", 1u64.to_le_bytes().to_vec()),
+            ],
+        }
+    }
+}
+
+/// A root context with this configuration.
+pub(crate) fn root(host: &FakeHost, document: &str) -> Root {
+    let mut root = Root::new(worker());
+    assert!(root.configure(
+        host,
+        "spanmesh",
+        document.as_bytes(),
+        &Environment::default()
+    ));
+    root
+}
+
+/// What the root contexts of one VM share.
+pub(crate) fn worker() -> Worker {
+    Worker {
+        random: Random::new([7; 32]),
+        budget: Budget::default(),
+    }
+}
+
+/// An attribute as text; numbers as they are written.
+pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let mut found = attributes.iter().filter(|attribute| attribute.key == key);
+    let value = text(found.next()?.value.as_ref().unwrap());
+    assert!(found.next().is_none(), "{key} is there twice");
+    Some(value)
+}
+
+/// A value as text.
+pub(crate) fn text(value: &AnyValue) -> String {
+    match value.value.as_ref().unwrap() {
+        Value::StringValue(text) => text.clone(),
+        Value::IntValue(number) => format!("int {number}"),
+        Value::DoubleValue(number) => format!("double {number}"),
+        Value::BoolValue(value) => format!("bool {value}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Host for FakeHost {
+    fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn request_headers(&self) -> Pairs {
+        let headers = self.headers.borrow();
+        let list: Vec<(&[u8], &[u8])> = headers
+            .iter()
+            .map(|(name, value)| (name.as_slice(), value.as_slice()))
+            .collect();
+        pairs(&list)
+    }
+
+    /// As Envoy does: the first value is replaced, further ones stay.
+    fn set_request_header(&self, name: &str, value: &[u8]) {
+        let mut headers = self.headers.borrow_mut();
+        match headers
+            .iter_mut()
+            .find(|(found, _)| found == name.as_bytes())
+        {
+            Some((_, place)) => *place = value.to_vec(),
+            None => headers.push((name.as_bytes().to_vec(), value.to_vec())),
+        }
+    }
+
+    fn remove_request_header(&self, name: &str) {
+        self.headers
+            .borrow_mut()
+            .retain(|(found, _)| found != name.as_bytes());
+    }
+
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        self.properties.borrow().get(&path.join(".")).cloned()
+    }
+
+    fn create_expression(&self, _text: &str) -> Result<Expression, ExpressionError> {
+        Err(ExpressionError::Unsupported)
+    }
+
+    fn evaluate(&self, _expression: Expression) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn dispatch(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError> {
+        if let Some(error) = self.dispatch_error.get() {
+            return Err(error);
+        }
+        let mut calls = self.calls.borrow_mut();
+        calls.push(Call {
+            cluster: call.cluster.to_owned(),
+            service: call.service.to_owned(),
+            metadata: call.metadata.to_vec(),
+            message: call.message.to_vec(),
+        });
+        Ok(CallToken(calls.len() as u32 - 1))
+    }
+
+    fn response_message(&self, _size: usize) -> Vec<u8> {
+        self.response.borrow().clone()
+    }
+
+    fn set_tick_period(&self, period: Duration) {
+        self.tick_period.set(Some(period));
+    }
+
+    fn done(&self) {
+        assert!(!self.done.replace(true), "done twice");
+    }
+
+    fn define_metric(&self, _kind: MetricKind, name: &str) -> Option<Metric> {
+        let mut metrics = self.metrics.borrow_mut();
+        let at = metrics
+            .iter()
+            .position(|(found, _)| found == name)
+            .unwrap_or_else(|| {
+                metrics.push((name.to_owned(), 0));
+                metrics.len() - 1
+            });
+        Some(Metric(at as u32))
+    }
+
+    fn add_to_metric(&self, metric: Metric, delta: i64) {
+        self.metrics.borrow_mut()[metric.0 as usize].1 += delta;
+    }
+
+    fn has_mark(&self, key: &str) -> bool {
+        self.marks.borrow().contains(key)
+    }
+
+    fn set_mark(&self, key: &str) {
+        self.marks.borrow_mut().insert(key.to_owned());
+    }
+}
