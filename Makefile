@@ -83,12 +83,12 @@ tests/sdk-js/node_modules/.complete: tests/sdk-js/package-lock.json
 filter: setup-rust ## Build the filter: dist/spanmesh-filter.wasm
 	@echo "build: the filter"
 	@if $(HAS_RUSTUP_STD); then \
-	  cargo build --locked --release --target $(WASM_TARGET) -p spanmesh-filter; \
+	  cargo build --locked --profile module --target $(WASM_TARGET) -p spanmesh-filter; \
 	else \
-	  $(DISTRO_ENV) cargo build --locked --release --target $(WASM_TARGET) -p spanmesh-filter $(DISTRO_FLAGS); \
+	  $(DISTRO_ENV) cargo build --locked --profile module --target $(WASM_TARGET) -p spanmesh-filter $(DISTRO_FLAGS); \
 	fi $(call or_fail,the filter does not build; the compiler's message is above)
 	@mkdir -p dist
-	@cp $(TARGET_DIR)/$(WASM_TARGET)/release/spanmesh_filter.wasm $(MODULE)
+	@cp $(TARGET_DIR)/$(WASM_TARGET)/module/spanmesh_filter.wasm $(MODULE)
 	@echo "build: $(MODULE), $$(stat -c %s $(MODULE)) bytes"
 
 collector: ## Build the collector: target/release/spanmesh-collector
