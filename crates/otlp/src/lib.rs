@@ -34,4 +34,4 @@ pub mod wire;
 
 pub use self::check::{CheckError, Counts, MAX_DEPTH, Problem, check, count};
 pub use self::signal::Signal;
-pub use self::split::split;
+pub use self::split::{Limits, split, split_within};

@@ -4,8 +4,22 @@
 //! the concatenation of payloads is the request that holds all of them.
 
 use crate::Signal;
-use crate::encode::{OpenMessage, begin_message, end_message, put_bytes};
+use crate::encode::{OpenMessage, begin_message, bytes_field_len, end_message, put_bytes};
 use crate::wire::{Fields, Value};
+
+/// The most bytes that the tag and the length of a message take here: field numbers are below 16, and
+/// a length below 4 GiB.
+const MAX_PREFIX: usize = 6;
+
+/// How large a part may get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many spans, log records or data points; 0 counts as 1.
+    pub items: usize,
+    /// How many bytes before compression. A part goes over it only with a single item, for one that
+    /// does not fit with what it belongs to.
+    pub bytes: usize,
+}
 
 /// One level of the way from the request to an item.
 struct Level<'a> {
@@ -17,7 +31,7 @@ struct Level<'a> {
 
 /// The parts written so far and the one being written.
 struct Splitter<'a> {
-    max_items: usize,
+    limits: Limits,
     parts: Vec<(Vec<u8>, usize)>,
     part: Vec<u8>,
     items: usize,
@@ -33,8 +47,17 @@ struct Splitter<'a> {
 /// Every part repeats the resource, the scope and the metric that its items belong to. Resources,
 /// scopes and metrics without items are left out.
 pub fn split(signal: Signal, payload: &[u8], max_items: usize) -> Vec<(Vec<u8>, usize)> {
+    let limits = Limits {
+        items: max_items,
+        bytes: usize::MAX,
+    };
+    split_within(signal, payload, limits)
+}
+
+/// [`split`] with a limit of bytes too, for a next hop that limits the size of requests.
+pub fn split_within(signal: Signal, payload: &[u8], limits: Limits) -> Vec<(Vec<u8>, usize)> {
     let mut splitter = Splitter {
-        max_items: max_items.max(1),
+        limits,
         parts: Vec::new(),
         part: Vec::new(),
         items: 0,
@@ -72,7 +95,7 @@ impl<'a> Splitter<'a> {
     }
 
     fn put_item(&mut self, number: u32, item: &[u8]) {
-        if self.items == self.max_items {
+        if self.items >= self.limits.items || self.size_with(number, item) > self.limits.bytes {
             self.finish_part();
         }
         for level in self.levels.get(self.open.len()..).unwrap_or_default() {
@@ -84,6 +107,18 @@ impl<'a> Splitter<'a> {
         }
         put_bytes(&mut self.part, number, item);
         self.items += 1;
+    }
+
+    /// How large the part gets with another item, at most.
+    fn size_with(&self, number: u32, item: &[u8]) -> usize {
+        let new = self.levels.get(self.open.len()..).unwrap_or_default();
+        let heads: usize = new
+            .iter()
+            .flat_map(|level| &level.head)
+            .map(|f| f.len())
+            .sum();
+        let prefixes = MAX_PREFIX * self.levels.len();
+        self.part.len() + heads + prefixes + bytes_field_len(number, item.len())
     }
 
     fn close_to(&mut self, depth: usize) {

@@ -4,7 +4,9 @@
 mod support;
 
 use proptest::prelude::*;
-use spanmesh_otlp::{Counts, Problem, Signal, check, count, json, split, view};
+use spanmesh_otlp::{
+    Counts, Limits, Problem, Signal, check, count, json, split, split_within, view,
+};
 
 use self::support::{Request, request};
 
@@ -90,6 +92,23 @@ proptest! {
             items.extend(Request::decode(signal, part).unwrap().items());
         }
         prop_assert_eq!(items, request.items());
+    }
+
+    #[test]
+    fn parts_are_no_larger_than_allowed(
+        request in request(),
+        items in 0..5usize,
+        bytes in 0..2_000usize,
+    ) {
+        let signal = request.signal();
+        let parts = split_within(signal, &request.encode(), Limits { items, bytes });
+        let mut all = Vec::new();
+        for (part, size) in parts {
+            prop_assert!(part.len() <= bytes || size == 1);
+            prop_assert!(size <= items.max(1));
+            all.extend(Request::decode(signal, &part).unwrap().items());
+        }
+        prop_assert_eq!(all, request.items());
     }
 
     #[test]

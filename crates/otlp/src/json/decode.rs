@@ -13,6 +13,10 @@ use crate::encode::{begin_message, end_message, put_bytes};
 use crate::schema::{Field, Kind, Label, Message};
 use crate::wire::Fields;
 
+/// How many characters of a bad string an error shows. Errors travel back in a response, which
+/// clients take up to 4 MiB only, and into logs.
+const MAX_EXCERPT: usize = 64;
+
 /// The protobuf written so far, and where in the message it ends.
 struct Decoder {
     out: Vec<u8>,
@@ -344,7 +348,7 @@ impl<'de> Visitor<'de> for FieldValue<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<bool, E> {
-        let found = Unexpected::Str(value);
+        let found = Unexpected::Str(excerpt(value));
         if !self.takes_scalar() {
             return Err(self.mismatch(found));
         }
@@ -422,4 +426,10 @@ impl<'de> Visitor<'de> for FieldValue<'_> {
         decoder.depth -= 1;
         Ok(true)
     }
+}
+
+/// As much of a text as an error shows.
+fn excerpt(text: &str) -> &str {
+    let end = text.char_indices().nth(MAX_EXCERPT).map(|(at, _)| at);
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }

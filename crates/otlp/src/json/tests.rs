@@ -383,6 +383,12 @@ fn a_value_of_another_type_is_refused_with_its_path() {
 }
 
 #[test]
+fn an_error_shows_no_more_than_the_beginning_of_a_text() {
+    let error = span_error(&format!(r#""kind":"{}""#, "ü".repeat(1_000_000)));
+    assert!(error.ends_with(&format!("but found string \"{}\"", "ü".repeat(64))));
+}
+
+#[test]
 fn an_error_names_line_and_column() {
     let json = b"{\n  \"resourceSpans\": [\n    {\"schemaUrl\": 5}\n  ]\n}";
     let error = request_to_protobuf(Signal::Traces, json).unwrap_err();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::protobuf::{BAD_REQUEST, RETRY_INFO, duration};
+use super::protobuf::{BAD_REQUEST, MAX_SECONDS, RETRY_INFO, duration};
 use super::{Code, FieldViolation, Status};
 use crate::json::JsonError;
 
@@ -79,7 +79,7 @@ fn text(value: Option<&Value>) -> String {
 
 /// A duration as `3s` or `3.500000000s`.
 fn seconds(duration: Duration) -> String {
-    match (duration.as_secs(), duration.subsec_nanos()) {
+    match (duration.as_secs().min(MAX_SECONDS), duration.subsec_nanos()) {
         (seconds, 0) => format!("{seconds}s"),
         (seconds, nanos) => format!("{seconds}.{nanos:09}s"),
     }

@@ -9,6 +9,9 @@ use crate::wire::{Error, Fields, Value};
 pub(super) const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 pub(super) const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 
+/// The largest `google.protobuf.Duration`, 10,000 years.
+pub(super) const MAX_SECONDS: u64 = 315_576_000_000;
+
 // === impl Status ===
 
 impl Status {
@@ -86,8 +89,9 @@ fn put_detail(out: &mut Vec<u8>, type_url: &str, content: impl FnOnce(&mut Vec<u
 
 fn put_retry_info(out: &mut Vec<u8>, delay: Duration) {
     let duration = begin_message(out, 1);
-    if delay.as_secs() > 0 {
-        put_uint(out, 1, delay.as_secs());
+    let seconds = delay.as_secs().min(MAX_SECONDS);
+    if seconds > 0 {
+        put_uint(out, 1, seconds);
     }
     if delay.subsec_nanos() > 0 {
         put_uint(out, 2, delay.subsec_nanos().into());

@@ -68,6 +68,19 @@ fn a_status_survives_protobuf() {
 }
 
 #[test]
+fn a_delay_is_no_longer_than_a_duration_can_be() {
+    let status = Status::new(Code::Unavailable, "").with_retry_delay(Duration::from_secs(u64::MAX));
+    let read = Status::decode(&status.encode()).unwrap();
+    let longest = Some(Duration::from_secs(315_576_000_000));
+    assert_eq!(read.retry_delay, longest);
+    #[cfg(feature = "json")]
+    assert_eq!(
+        Status::from_json(&status.to_json()).unwrap().retry_delay,
+        longest
+    );
+}
+
+#[test]
 fn a_status_has_the_layout_of_google_rpc() {
     let status = Status::new(Code::ResourceExhausted, "m").with_retry_delay(Duration::from_secs(2));
     let mut expected = vec![0x08, 8, 0x12, 1, b'm'];
