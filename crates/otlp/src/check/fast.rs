@@ -39,29 +39,28 @@ pub(super) fn is_well_formed(
             }
             continue;
         }
-        let next = match field.wire_type {
-            WireType::Bytes => {
-                let Some((value, after)) = take_bytes(after) else {
-                    return false;
-                };
-                let fits = match field.kind {
-                    Kind::Message(message) => {
-                        *items += usize::from(field.label == Label::Items);
-                        levels > 0 && is_well_formed(message, value, levels - 1, items)
-                    }
-                    Kind::Text => is_text(value),
-                    Kind::TraceId => is_id(value, 16),
-                    Kind::SpanId => is_id(value, 8),
-                    _ => true,
-                };
-                fits.then_some(after)
-            }
-            WireType::Varint => match after {
+        // One jump for wire type and kind.
+        let next = match field.kind {
+            Kind::Message(message) => take_bytes(after, |value| {
+                *items += usize::from(field.label == Label::Items);
+                levels > 0 && is_well_formed(message, value, levels - 1, items)
+            }),
+            Kind::Text => take_bytes(after, is_text),
+            Kind::TraceId => take_bytes(after, |value| is_id(value, 16)),
+            Kind::SpanId => take_bytes(after, |value| is_id(value, 8)),
+            Kind::Bytes => take_bytes(after, |_| true),
+            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => after.get(8..),
+            Kind::Fixed32 => after.get(4..),
+            Kind::Int64
+            | Kind::Uint64
+            | Kind::Int32
+            | Kind::Uint32
+            | Kind::Sint32
+            | Kind::Bool
+            | Kind::Enum => match after {
                 [0..0x80, after @ ..] => Some(after),
                 _ => wire::take_varint(after).ok().map(|(_, after)| after),
             },
-            WireType::Fixed64 => after.get(8..),
-            WireType::Fixed32 => after.get(4..),
         };
         match next {
             Some(after) => rest = after,
@@ -71,13 +70,12 @@ pub(super) fn is_well_formed(
     true
 }
 
+/// What follows a length-delimited value, if that fits.
 #[inline(always)]
-fn take_bytes(from: &[u8]) -> Option<(&[u8], &[u8])> {
-    let [length, after @ ..] = from else {
-        return None;
+fn take_bytes(from: &[u8], fits: impl FnOnce(&[u8]) -> bool) -> Option<&[u8]> {
+    let (value, after) = match from {
+        [length @ 0..0x80, after @ ..] => after.split_at_checked(usize::from(*length))?,
+        _ => wire::take_bytes(from).ok()?,
     };
-    if *length < 0x80 {
-        return after.split_at_checked(usize::from(*length));
-    }
-    wire::take_bytes(from).ok()
+    fits(value).then_some(after)
 }
