@@ -98,7 +98,7 @@ collector: ## Build the collector: target/release/spanmesh-collector
 
 # --- use, test, measure ------------------------------------------------------------------------
 
-.PHONY: demo test test-rust test-e2e bench bench-filter soak lint
+.PHONY: demo test test-rust test-e2e bench bench-filter bench-programs soak lint
 demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
 
@@ -113,11 +113,31 @@ test-e2e:
 soak: setup filter collector ## The long forms of the end-to-end tests
 	SPANMESH_SOAK=1 $(PYTHON) -m pytest tests -m soak
 
-bench: setup filter collector ## The ratio table: filter and collector beside their peers
-	$(PYTHON) -m bench
+bench: bench-programs setup-python .venv/.bench-complete collector ## The ratio tables: filter and collector beside their peers (PEERS=otelcol: also that one)
+	$(PYTHON) -m bench $(addprefix --peer ,$(PEERS))
 
-bench-filter: setup-rust setup-python filter ## CPU per request: bare Envoy, its own tracer and access log, ours
-	$(PYTHON) -m bench filter
+bench-filter: bench-programs setup-python ## CPU per request: bare Envoy, its own tracer and access log, ours
+	$(PYTHON) -m bench.filter
+
+bench-programs: setup-rust filter # The load, the sink and a filter that does nothing
+	@echo "build: the benchmarks' programs"
+	@if ! command -v h2load >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "setup: nghttp2-client"; \
+	  apt-get update -q >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qy nghttp2-client >/dev/null; \
+	fi
+	@$(call need,h2load,install nghttp2-client)
+	@cargo build --locked --release -p spanmesh-bench-load $(call or_fail,the load does not build; the compiler's message is above)
+	@if $(HAS_RUSTUP_STD); then \
+	  cargo build --locked --profile module --target $(WASM_TARGET) -p spanmesh-bench-empty-filter; \
+	else \
+	  $(DISTRO_ENV) cargo build --locked --profile module --target $(WASM_TARGET) -p spanmesh-bench-empty-filter $(DISTRO_FLAGS); \
+	fi $(call or_fail,the empty filter does not build; the compiler's message is above)
+
+.venv/.bench-complete: .venv/.complete bench/requirements.txt
+	@echo "setup: the collector's peers into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt $(call or_fail,pip could not install bench/requirements.txt)
+	@touch $@
 
 lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lints
 	cargo fmt --all --check
@@ -127,8 +147,8 @@ lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lin
 	else \
 	  echo "lint: the filter is linted natively only; clippy for $(WASM_TARGET) comes with rustup"; \
 	fi
-	$(PYTHON) -m ruff check --config tests/pyproject.toml tests envoy
-	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests envoy
+	$(PYTHON) -m ruff check --config tests/pyproject.toml tests envoy bench
+	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests envoy bench
 
 # --- release -----------------------------------------------------------------------------------
 

@@ -1,0 +1,15 @@
+//! What the benchmarks send OTLP/gRPC with and receive it with: the programs `bench-load` and
+//! `bench-sink`.
+//!
+//! Both speak HTTP/2 directly and treat payloads as bytes, so that the program under test gets the
+//! processor and not they. Left out: TLS, and everything of gRPC that a unary call without a
+//! deadline does not need.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod frame;
+pub mod payload;
+pub mod server;
+
+/// The error of a program that only reports it.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,44 @@
+"""Results as Markdown."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from rig.process import ROOT
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table; every column but the first is aligned to the right."""
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+
+
+def machine() -> str:
+    """Return what was measured on and when, in one line."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    load, _, _ = os.getloadavg()
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    return (
+        f"{today}, {os.cpu_count()} processors ({model}), Linux {platform.release()}, "
+        f"load average {load:.1f} at the end"
+    )
+
+
+def publish(name: str, text: str) -> None:
+    """Print a report, and keep it as `dist/bench/NAME.md`."""
+    folder = ROOT / "dist" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.md"
+    path.write_text(text + "\n")
+    print(f"\n{text}\n\nkept as {path.relative_to(ROOT)}", flush=True)
