@@ -72,8 +72,8 @@ def test_a_request_rejected_earlier_is_logged(run: Run, sink: Sink) -> None:
             "rejected",
             "/forbidden/fruit",
             headers=(parent.traceparent(), ("user-agent", "rig/1")),
+            parent=parent,
             status=403,
-            sampled=False,
         )
     )
     served = solo.driver.get(alone())

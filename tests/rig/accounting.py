@@ -164,7 +164,7 @@ def _check_request(
                 f"{side.name} of {wish.label} ({made.mark}): missing {dict(missing)}, "
                 f"too many {dict(surplus)}"
             )
-    if wish.sampled and wanted == found:
+    if wanted and wanted == found:
         _check_trace(made, spans, account)
     if wish.sampled and not lossy:
         pairs = {(span.trace_id, span.span_id) for span in spans}

@@ -6,6 +6,7 @@ and metadata in Istio's keys, no tracer of Envoy's own.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -69,11 +70,11 @@ def wasm_configuration(plugin: Filter) -> Document:
     }
     if plugin.environment:
         config["vm_config"]["environment_variables"] = {"key_values": dict(plugin.environment)}
-    if isinstance(plugin.configuration, str):
-        config["configuration"] = any_of("google.protobuf.StringValue", value=plugin.configuration)
-    elif plugin.configuration is not None:
-        # A Struct, as Istio sends it: every number arrives as a double.
-        config["configuration"] = any_of("google.protobuf.Struct", value=plugin.configuration)
+    document = plugin.configuration
+    if document is not None:
+        # As text: a `google.protobuf.Struct` reaches the filter as its protobuf encoding.
+        text = document if isinstance(document, str) else json.dumps(document)
+        config["configuration"] = any_of("google.protobuf.StringValue", value=text)
     return any_of("envoy.extensions.filters.http.wasm.v3.Wasm", config=config)
 
 

@@ -45,7 +45,11 @@ class Outgoing:
             if name.lower() != "tracestate":
                 continue
             for member in value.split(","):
-                key, separator, content = member.strip(" \t").partition("=")
+                entry = member.strip(" \t")
+                # Empty entries are legal, and mean nothing.
+                if not entry:
+                    continue
+                key, separator, content = entry.partition("=")
                 assert separator, f"not a tracestate: {value!r}"
                 members.append((key, content))
         return cls(version, trace_id, parent_id, int(flags, 16), tuple(members))
