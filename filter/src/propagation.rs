@@ -5,8 +5,8 @@
 //! and change as few headers as it can, since each change clears Envoy's route cache.
 
 use spanmesh_trace_context::{
-    Carrier, Extraction, Format, InvalidHeaders, SpanContext, TraceFlags, extract, header, headers,
-    stale_headers,
+    Carrier, Extraction, Format, InvalidHeaders, SpanContext, TraceFlags, TraceState, extract,
+    header, headers, stale_headers,
 };
 
 use crate::host::Host;
@@ -56,6 +56,11 @@ impl Hop {
             debug,
             tracestate: changed,
         } = sampler.decide(parent, &trace_id, tracestate);
+        let changed = changed.or_else(|| {
+            tracestate
+                .filter(|list| list.has_empty_members())
+                .map(TraceState::without_empty_members)
+        });
         // A new trace id is random in all its bytes; of a continued one only its maker knows.
         let flags = context.as_ref().map_or(TraceFlags::RANDOM, |it| it.flags);
         let tracestate_is_unchanged = changed.is_none();

@@ -20,6 +20,8 @@ pub struct TraceState<'a> {
     text: Cow<'a, str>,
     /// How many members that are not empty.
     members: usize,
+    /// Whether a header value had an empty member, or none at all.
+    has_empty_members: bool,
 }
 
 /// Why a list is discarded as a whole.
@@ -64,6 +66,7 @@ impl<'a> TraceState<'a> {
     pub fn parse(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, TraceStateError> {
         let mut text = Cow::Borrowed("");
         let mut members = 0;
+        let mut has_empty_members = false;
         for value in values {
             let before = members;
             for member in raw_members(value) {
@@ -76,6 +79,8 @@ impl<'a> TraceState<'a> {
                 })?;
                 members += 1;
             }
+            let slots = 1 + value.iter().filter(|byte| **byte == b',').count();
+            has_empty_members |= slots != members - before;
             if members == before {
                 continue;
             }
@@ -92,7 +97,11 @@ impl<'a> TraceState<'a> {
                 text.push_str(value);
             }
         }
-        Ok(Self { text, members })
+        Ok(Self {
+            text,
+            members,
+            has_empty_members,
+        })
     }
 
     /// The list as one header value.
@@ -108,6 +117,20 @@ impl<'a> TraceState<'a> {
     /// Whether there is no member; such a list is not sent.
     pub fn is_empty(&self) -> bool {
         self.members == 0
+    }
+
+    /// Whether a member was empty, which is legal to receive and should not be sent.
+    pub fn has_empty_members(&self) -> bool {
+        self.has_empty_members
+    }
+
+    /// The list without its empty members.
+    pub fn without_empty_members(&self) -> TraceState<'static> {
+        let mut list = List::with_capacity(self.text.len());
+        for entry in self.entries() {
+            list.push(entry);
+        }
+        list.finish()
     }
 
     /// How many members there are, 0 to 32.
@@ -200,6 +223,7 @@ impl<'a> TraceState<'a> {
         TraceState {
             text: Cow::Owned(self.text.into_owned()),
             members: self.members,
+            has_empty_members: self.has_empty_members,
         }
     }
 
@@ -250,6 +274,7 @@ impl List {
         TraceState {
             text: Cow::Owned(self.text),
             members: self.members,
+            has_empty_members: false,
         }
     }
 }

@@ -100,6 +100,18 @@ fn several_tracestate_headers_stay_as_they_are() {
 }
 
 #[test]
+fn empty_members_are_not_passed_on() {
+    let parent = format!("00-{TRACE}-{PARENT}-01");
+    let headers = [
+        ("traceparent", parent.as_str()),
+        ("tracestate", "a=1,, b=2,"),
+        ("tracestate", ""),
+    ];
+    let (host, _) = pass(&[Format::TraceContext], &headers);
+    assert_eq!(host.header("tracestate"), ["a=1,b=2"]);
+}
+
+#[test]
 fn an_invalid_tracestate_is_dropped_and_the_trace_goes_on() {
     let parent = format!("00-{TRACE}-{PARENT}-01");
     let headers = [("traceparent", parent.as_str()), ("tracestate", "A=1")];
