@@ -130,7 +130,7 @@ struct ProxyHttp {
     http: Http,
 }
 
-/// Log lines go to Envoy's log, logger `wasm`.
+/// Log lines go to Envoy's log, logger `wasm`, which puts the plugin's name before them.
 struct ProxyLog;
 
 proxy_wasm::main! {{
@@ -336,7 +336,7 @@ impl Log for ProxyLog {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            write_log(record.level(), &format!("spanmesh: {}", record.args()));
+            write_log(record.level(), &record.args().to_string());
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Records are appended to one open batch per signal. A flush (on a tick, or when a batch is full)
 //! seals it and queues it; the queue is sent to a collector's cluster by unary OTLP/gRPC calls, a
-//! few at a time, oldest first. A batch stays in memory until a collector has acknowledged it, has
+//! few at a time, in turn. A batch stays in memory until a collector has acknowledged it, has
 //! refused it for good, or the configuration that made it had no time left to drain; whichever it
 //! is, every record of it is counted (`stats`). The memory is bounded by [`Budget`]: over it, the
 //! newest record is the one that is dropped.
@@ -295,7 +295,8 @@ impl Exporter {
         }
         self.next_cluster();
         self.backoff.fail(host.now(), self.random.next());
-        self.queue.push_front(batch);
+        // To the end: one signal that a collector cannot take must not hold up the other.
+        self.queue.push_back(batch);
     }
 
     /// Turns to the next of the configured clusters, so that the retry goes there.

@@ -146,6 +146,24 @@ fn a_failing_collector_is_asked_with_one_call_at_a_time() {
 }
 
 #[test]
+fn a_signal_that_fails_does_not_hold_up_the_other() {
+    let mut rig = rig("");
+    rig.exporter.record(Signal::Logs, |out| out.push(0));
+    rig.spans(1, 10);
+    rig.host.dispatch_error.set(Some(DispatchError::Failed));
+    rig.exporter.flush(&rig.host);
+    rig.host.dispatch_error.set(None);
+    let mut services = Vec::new();
+    for call in 0..2 {
+        rig.host.advance(LONG);
+        rig.exporter.resend(&rig.host);
+        services.push(rig.host.calls.borrow()[call].service.clone());
+        rig.answer(call, 14);
+    }
+    assert_ne!(services[0], services[1]);
+}
+
+#[test]
 fn a_refusal_for_good_drops_the_batch_and_counts_it() {
     let mut rig = rig("");
     rig.spans(2, 10);
