@@ -13,7 +13,12 @@ use crate::telemetry::{Counter, Registry};
 
 /// Where a receiver gives its payloads of one signal. Clones are the same entrance.
 #[derive(Clone, Debug)]
-pub struct Intake(Arc<Inner>);
+pub struct Intake {
+    inner: Arc<Inner>,
+    /// The metrics of the transport that this clone is for.
+    accepted: Counter,
+    refused: Counter,
+}
 
 /// The intakes of a receiver: one for each signal that a pipeline takes from it.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +45,10 @@ pub struct Refusal {
 
 #[derive(Debug)]
 struct Inner {
+    signal: Signal,
     routes: Vec<Route>,
     memory: Arc<Budget>,
+    /// The sums over all transports.
     accepted: Counter,
     refused: Counter,
 }
@@ -54,14 +61,23 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Intake {
     /// The entrance of `routes` for one receiver. Payloads in any queue take up `memory`.
-    pub fn new(
-        receiver: &str,
-        signal: Signal,
-        routes: Vec<Route>,
-        memory: Arc<Budget>,
-        registry: &Registry,
-    ) -> Self {
-        let (accepted, refused) = match signal {
+    pub fn new(signal: Signal, routes: Vec<Route>, memory: Arc<Budget>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                signal,
+                routes,
+                memory,
+                accepted: Counter::default(),
+                refused: Counter::default(),
+            }),
+            accepted: Counter::default(),
+            refused: Counter::default(),
+        }
+    }
+
+    /// The same entrance, with metrics for what comes over `transport`.
+    fn over(&self, receiver: &str, transport: &str, registry: &Registry) -> Self {
+        let (accepted, refused) = match self.inner.signal {
             Signal::Traces => (
                 "otelcol_receiver_accepted_spans",
                 "otelcol_receiver_refused_spans",
@@ -75,17 +91,16 @@ impl Intake {
                 "otelcol_receiver_refused_metric_points",
             ),
         };
-        let labels = [("receiver", receiver)];
-        Self(Arc::new(Inner {
-            routes,
-            memory,
+        let labels = [("receiver", receiver), ("transport", transport)];
+        Self {
+            inner: self.inner.clone(),
             accepted: registry.counter(accepted, "Items taken from clients.", &labels),
             refused: registry.counter(
                 refused,
                 "Items not taken from clients, which were told to try again.",
                 &labels,
             ),
-        }))
+        }
     }
 
     /// Takes a payload into the queues of all destinations. When this returns, the queues hold it.
@@ -95,7 +110,7 @@ impl Intake {
     /// # Errors
     /// No destination has room, or the memory budget is used up; nothing was taken.
     pub async fn admit(&self, payload: Payload) -> Result<(), Refusal> {
-        let inner = &*self.0;
+        let inner = &*self.inner;
         let items = payload.items();
         if items == 0 {
             return Ok(());
@@ -134,16 +149,18 @@ impl Intake {
             }
         }
         inner.accepted.add(items);
+        self.accepted.add(items);
         Ok(())
     }
 
-    /// How many items were accepted and refused.
+    /// How many items were accepted and refused, over all transports.
     pub fn totals(&self) -> (u64, u64) {
-        (self.0.accepted.get(), self.0.refused.get())
+        (self.inner.accepted.get(), self.inner.refused.get())
     }
 
     fn refuse(&self, items: u64) -> Refusal {
-        self.0.refused.add(items);
+        self.inner.refused.add(items);
+        self.refused.add(items);
         Refusal {
             retry_after: RETRY_AFTER,
         }
@@ -156,6 +173,17 @@ impl Intakes {
     /// Sets the entrance of a signal.
     pub fn set(&mut self, signal: Signal, intake: Intake) {
         self.intakes[index(signal)] = Some(intake);
+    }
+
+    /// The same entrances, with metrics for what comes over `transport`.
+    pub fn over(&self, receiver: &str, transport: &str, registry: &Registry) -> Self {
+        let over = |intake: &Intake| intake.over(receiver, transport, registry);
+        Self {
+            intakes: self
+                .intakes
+                .each_ref()
+                .map(|intake| intake.as_ref().map(over)),
+        }
     }
 
     /// The entrance of a signal; `None` if no pipeline takes it from this receiver.

@@ -234,8 +234,7 @@ impl Service {
             if routes.is_empty() {
                 continue;
             }
-            let name = receiver.to_string();
-            let intake = Intake::new(&name, signal, routes, memory.clone(), &self.registry);
+            let intake = Intake::new(signal, routes, memory.clone());
             self.intakes.push(intake.clone());
             intakes.set(signal, intake);
         }

@@ -12,9 +12,9 @@ mod http;
 mod options;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rustls::ServerConfig;
-use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
@@ -108,18 +108,19 @@ impl Config {
             }
             None => None,
         };
+        let intakes = |transport| context.intakes.over(id, transport, &context.registry);
         let mut servers = Vec::new();
         if let Some((options, tls, listener)) = grpc {
             let mut limits = Limits::default();
             if let Some(streams) = options.max_concurrent_streams {
                 limits.max_concurrent_streams = streams;
             }
-            let service = GrpcService::new(context.intakes.clone(), options.max_message_bytes());
+            let service = GrpcService::new(intakes("grpc"), options.max_message_bytes());
             let tls = tls.map(TlsAcceptor::from);
             servers.push(("grpc", Server::start(listener, tls, limits, service)));
         }
         if let Some((options, tls, listener)) = http {
-            let service = HttpService::new(context.intakes.clone(), &options);
+            let service = HttpService::new(intakes("http"), &options);
             let tls = tls.map(TlsAcceptor::from);
             let server = Server::start(listener, tls, Limits::default(), service);
             servers.push(("http", server));
