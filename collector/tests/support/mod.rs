@@ -1,0 +1,152 @@
+//! What the integration tests share: a collector in this process, clients, and back ends that
+//! answer as they are told.
+// Each test program uses a part of it.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+pub mod sink;
+pub mod telemetry;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use spanmesh_collector::config::ProcessEnvironment;
+use spanmesh_collector::service::{FinalAccount, Plan, Service};
+
+/// A receiver on free ports, and the part of `service` that has no port of its own.
+pub const RECEIVER: &str = "
+receivers:
+  otlp:
+    protocols:
+      grpc: {endpoint: 'localhost:0'}
+      http: {endpoint: 'localhost:0'}
+";
+
+/// A collector in this process.
+pub struct Collector {
+    service: Service,
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Collector {
+    /// Starts a collector with [`RECEIVER`] and these further sections; `{metrics}` stands for the
+    /// telemetry section with a free port.
+    pub async fn start(sections: &str) -> Self {
+        let readers = "readers: [{pull: {exporter: {prometheus: {host: localhost, port: 0}}}}]";
+        let telemetry = format!("telemetry: {{metrics: {{{readers}}}}}");
+        let text = format!("{RECEIVER}{}", sections.replace("{metrics}", &telemetry));
+        let files = [("test.yaml".to_owned(), text)];
+        let plan = Plan::load(&files, &ProcessEnvironment).unwrap_or_else(|p| panic!("{p}"));
+        let service = Service::start(plan).await.unwrap();
+        Self { service }
+    }
+
+    pub fn address(&self, component: &str, transport: &str) -> SocketAddr {
+        let addresses = self.service.addresses();
+        let found = addresses
+            .iter()
+            .find(|(id, over, _)| id == component && *over == transport);
+        found
+            .unwrap_or_else(|| panic!("{component} {transport}: {addresses:?}"))
+            .2
+    }
+
+    pub fn grpc(&self) -> String {
+        format!("http://{}", self.address("otlp", "grpc"))
+    }
+
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let url = format!("http://{}{path}", self.address("otlp", "http"));
+        request("POST", &url, headers, body).await
+    }
+
+    /// Posts JSON or protobuf traces and expects success.
+    pub async fn post_traces(&self, body: Vec<u8>) {
+        let headers = [("content-type", "application/x-protobuf")];
+        let answer = self.post("/v1/traces", &headers, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.address("metrics", "http"));
+        let answer = request("GET", &url, &[], Vec::new()).await;
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    }
+
+    /// The value of one metric, by its name and labels as they are written.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.metrics().await;
+        let line = text.lines().find(|line| {
+            line.rsplit_once(' ')
+                .is_some_and(|(name, _)| name == series)
+        });
+        let line = line.unwrap_or_else(|| panic!("{series} not in\n{text}"));
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    }
+
+    pub fn account(&self) -> FinalAccount {
+        self.service.account()
+    }
+
+    pub async fn stop(self, drain: Duration) -> FinalAccount {
+        let account = self.service.stop(drain).await;
+        assert_balanced(&account);
+        account
+    }
+}
+
+/// accepted = sent + sampled out + dropped + queued, for each destination, and nothing is queued or
+/// lost at the end.
+pub fn assert_balanced(account: &FinalAccount) {
+    for (id, signal, totals) in &account.destinations {
+        let out = totals.sent + totals.sampled_out + totals.dropped_total() + totals.queued;
+        assert_eq!(totals.accepted, out, "{id} {signal}: {totals:?}");
+        assert_eq!(totals.queued, 0, "{id} {signal}: {totals:?}");
+        assert!(
+            totals
+                .dropped
+                .iter()
+                .all(|(reason, _)| reason.name() != "lost"),
+            "{id} {signal}: {totals:?}"
+        );
+    }
+}
+
+pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let mut request = Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(body.into())).unwrap();
+    let response = client.request(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.collect().await.unwrap().to_bytes(),
+    }
+}
+
+/// Waits until something is so; at most ten seconds.
+pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !check().await {
+        assert!(
+            Instant::now() < deadline,
+            "not so within ten seconds: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
