@@ -88,7 +88,9 @@ filter: setup-rust ## Build the filter: dist/spanmesh-filter.wasm
 	  $(DISTRO_ENV) cargo build --locked --profile module --target $(WASM_TARGET) -p spanmesh-filter $(DISTRO_FLAGS); \
 	fi $(call or_fail,the filter does not build; the compiler's message is above)
 	@mkdir -p dist
-	@cp $(TARGET_DIR)/$(WASM_TARGET)/module/spanmesh_filter.wasm $(MODULE)
+	@cargo run --locked --quiet --package spanmesh-finish-module -- \
+	  $(TARGET_DIR)/$(WASM_TARGET)/module/spanmesh_filter.wasm $(MODULE) \
+	  $(call or_fail,the module could not be finished)
 	@echo "build: $(MODULE), $$(stat -c %s $(MODULE)) bytes"
 
 collector: ## Build the collector: target/release/spanmesh-collector
