@@ -33,6 +33,9 @@ const MAX_IN_FLIGHT: usize = 4;
 /// So many used buffers are kept for the next batches.
 const MAX_SPARE: usize = 2;
 
+/// A collector that refuses every batch is complained about this often, in nanoseconds.
+const COMPLAINT_INTERVAL: u64 = 60 * 1_000_000_000;
+
 /// gRPC's OK.
 const OK: u32 = 0;
 /// gRPC's UNAVAILABLE: what a call that could not be started comes to.
@@ -56,6 +59,8 @@ pub struct Exporter {
     cluster: usize,
     /// What this exporter holds of the budget.
     held: usize,
+    /// Records dropped since the log last said so, and when that was, in Unix nanoseconds.
+    complaint: (usize, u64),
 }
 
 impl Exporter {
@@ -81,6 +86,7 @@ impl Exporter {
             backoff: Backoff::default(),
             cluster: 0,
             held: 0,
+            complaint: (0, 0),
         }
     }
 
@@ -273,12 +279,7 @@ impl Exporter {
         self.stats.exports_failed.add(1);
         batch.attempts = batch.attempts.saturating_add(1);
         if !retry::retryable(status, batch.attempts) {
-            log::error!(
-                "the collector in cluster {:?} refused {} records with gRPC status {status}; they \
-                 are dropped",
-                self.cluster(),
-                batch.records
-            );
+            self.complain(host.now(), batch.records, status);
             self.stats
                 .of(batch.signal)
                 .dropped_export_failed
@@ -297,6 +298,22 @@ impl Exporter {
         self.backoff.fail(host.now(), self.random.next());
         // To the end: one signal that a collector cannot take must not hold up the other.
         self.queue.push_back(batch);
+    }
+
+    /// Logs a refusal for good, unless it did so a short while ago.
+    fn complain(&mut self, now: u64, records: usize, status: u32) {
+        let (unsaid, last) = self.complaint;
+        let dropped = unsaid.saturating_add(records);
+        if last != 0 && now.saturating_sub(last) < COMPLAINT_INTERVAL {
+            self.complaint = (dropped, last);
+            return;
+        }
+        self.complaint = (0, now);
+        log::error!(
+            "the collector in cluster {:?} refuses records with gRPC status {status}; dropped \
+             since the last such line: {dropped}",
+            self.cluster()
+        );
     }
 
     /// Turns to the next of the configured clusters, so that the retry goes there.
