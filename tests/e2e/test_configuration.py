@@ -70,8 +70,10 @@ def test_a_bad_update_leaves_the_old_configuration(
     assert named in solo.envoy.log
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", ["ecds", "lds"])
-def test_an_update_under_load_loses_nothing(run: Run, sink: Sink, how: str) -> None:
+@pytest.mark.parametrize("updates", [4, pytest.param(60, marks=pytest.mark.soak)])
+def test_an_update_under_load_loses_nothing(run: Run, sink: Sink, how: str, updates: int) -> None:
     options: dict[str, Any] = {"delivery": "ecds"} if how == "ecds" else {"listeners": "lds"}
     solo = Solo(run, collector=sink.port, configuration=generation(0), **options)
     enough = threading.Event()
@@ -83,7 +85,7 @@ def test_an_update_under_load_loses_nothing(run: Run, sink: Sink, how: str) -> N
     loading = threading.Thread(target=load)
     loading.start()
     try:
-        for number in range(1, 5):
+        for number in range(1, updates + 1):
             time.sleep(0.7)
             before = solo.envoy.update_counts()[0]
             solo.update(generation(number))
@@ -97,7 +99,7 @@ def test_an_update_under_load_loses_nothing(run: Run, sink: Sink, how: str) -> N
         loading.join()
     received = solo.settle(sink.telemetry)
     seen = {span.resource["generation"] for span in received.spans}
-    assert seen == {"0", "1", "2", "3", "4"}
+    assert seen == {str(number) for number in range(updates + 1)}
 
 
 def test_an_empty_configuration_works(run: Run, sink: Sink) -> None:

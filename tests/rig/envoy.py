@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,11 +86,20 @@ class Envoy:
     """A running Envoy with the admin interface on `admin`."""
 
     def __init__(
-        self, run: Run, name: str, document: Document, *, admin: int, concurrency: int = 2
+        self,
+        run: Run,
+        name: str,
+        document: Document,
+        *,
+        admin: int,
+        concurrency: int = 2,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.admin = admin
-        config = run.write(f"{name}.envoy.yaml", yaml.safe_dump(document, sort_keys=False))
+        # A round through JSON, so that YAML needs no anchors for what is there twice.
+        text = yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False)
+        config = run.write(f"{name}.envoy.yaml", text)
         self.process = run.spawn(
             f"{name}.envoy",
             [
@@ -109,6 +119,7 @@ class Envoy:
                 "--drain-strategy",
                 "immediate",
             ],
+            env,
         )
 
     def wait_ready(self) -> None:

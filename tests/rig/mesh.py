@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -96,6 +97,7 @@ class Deployment:
         """Wait for what the requests so far demand, take the account, and check that it holds."""
         made = self.driver.made
         received = accounting.wait_for_records(made, fetch, timeout=timeout)
+        self._wait_for_statistics()
         accounting.take(
             made,
             received,
@@ -105,6 +107,18 @@ class Deployment:
             duplicates=duplicates,
         ).check()
         return received
+
+    def _wait_for_statistics(self) -> None:
+        """Wait, for a while, until the filters have counted what has arrived.
+
+        They count up when they flush, and the account after that tells if they never do.
+        """
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            stats = self.filter_stats()
+            if not any(s.queue_bytes or s.spans.queued or s.logs.queued for s in stats):
+                return
+            time.sleep(0.1)
 
 
 class Solo(Deployment):
