@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spanmesh_otlp::Signal;
 use tokio::sync::{Notify, watch};
@@ -41,6 +41,9 @@ pub struct Destination {
     in_flight: Counter,
     finished: Counter,
 }
+
+/// The longest wait for another attempt once the collector is stopping: its time is limited.
+const DRAINING_INTERVAL: Duration = Duration::from_secs(1);
 
 // === impl Destination ===
 
@@ -139,6 +142,7 @@ impl Destination {
         let mut failures = 0_u32;
         loop {
             let mut phase = self.phase.clone();
+            let was_draining = *phase.borrow() >= Phase::Draining;
             let result = tokio::select! {
                 biased;
                 () = abandoned(&mut phase) => {
@@ -163,10 +167,13 @@ impl Destination {
                 }
                 Err(ExportError::Retryable { message, after }) => (message, after),
             };
-            let Some(delay) = backoff.next(Instant::now(), hint) else {
+            let Some(mut delay) = backoff.next(Instant::now(), hint) else {
                 self.settle_dropped(load, DropReason::RetriesExhausted, &message);
                 return None;
             };
+            if was_draining {
+                delay = delay.min(DRAINING_INTERVAL.max(hint.unwrap_or_default()));
+            }
             failures += 1;
             if failures == 1 {
                 let exporter = self.id.as_str();
@@ -178,13 +185,12 @@ impl Destination {
                     "delivery failed, trying again: {message}"
                 );
             }
-            let draining_since = *phase.borrow() >= Phase::Draining;
             let mut last = self.phase.clone();
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.recovered.notified() => {}
-                // The last chance: one more attempt at once.
-                () = draining(&mut phase), if !draining_since => {}
+                // What was tried before the collector began to stop is tried again at once.
+                () = draining(&mut phase), if !was_draining => {}
                 () = abandoned(&mut last) => {}
             }
         }

@@ -1,0 +1,317 @@
+//! OTLP/HTTP as OTLP 1.11 has it, rule by rule, with protobuf and with JSON.
+
+mod support;
+
+use std::io::Write;
+use std::time::Duration;
+
+use http::StatusCode;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
+use spanmesh_otlp::status::{Code, Status};
+use spanmesh_otlp::{Signal, json};
+use support::telemetry::{logs, metrics, traces};
+use support::{Answer, Collector};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+const SMALL: &str = "
+  otlp/small:
+    protocols:
+      http: {endpoint: 'localhost:0', max_request_body_size: 10kB}
+exporters: {nop: }
+service:
+  {metrics}
+  pipelines:
+    traces: {receivers: [otlp, otlp/small], exporters: [nop]}
+    logs: {receivers: [otlp], exporters: [nop]}
+    metrics: {receivers: [otlp], exporters: [nop]}
+";
+
+/// The status in the body of an error, which has to be in `content_type`.
+fn status(answer: &Answer, content_type: &str) -> Status {
+    assert_eq!(answer.headers["content-type"], content_type, "{answer:?}");
+    let status = match content_type {
+        JSON => Status::from_json(&answer.body).unwrap(),
+        _ => Status::decode(&answer.body).unwrap(),
+    };
+    assert!(!status.message.is_empty());
+    status
+}
+
+fn as_json(signal: Signal, request: &[u8]) -> Vec<u8> {
+    json::request_to_json(signal, request).unwrap()
+}
+
+#[tokio::test]
+async fn all_signals_are_taken_in_both_encodings() {
+    let collector = Collector::start(SMALL).await;
+    for (signal, request) in [
+        (Signal::Traces, traces(0..3).encode_to_vec()),
+        (Signal::Logs, logs(3).encode_to_vec()),
+        (Signal::Metrics, metrics(3).encode_to_vec()),
+    ] {
+        let path = signal.http_path();
+        let headers = [("content-type", PROTOBUF)];
+        let answer = collector.post(path, &headers, request.clone()).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.headers["content-type"], PROTOBUF);
+        assert!(
+            answer.body.is_empty(),
+            "full success leaves partial_success unset"
+        );
+
+        for content_type in [JSON, "application/json; charset=utf-8", "Application/JSON"] {
+            let headers = [("content-type", content_type)];
+            let body = as_json(signal, &request);
+            let answer = collector.post(path, &headers, body).await;
+            assert_eq!(answer.status, StatusCode::OK, "{content_type}: {answer:?}");
+            assert_eq!(answer.headers["content-type"], JSON);
+            assert_eq!(answer.body, "{}");
+        }
+    }
+    assert_eq!(collector.account().received, 36);
+    let series = "otelcol_receiver_accepted_spans{receiver=\"otlp\",transport=\"http\"}";
+    assert_eq!(collector.metric(series).await, 12.0);
+}
+
+#[tokio::test]
+async fn an_empty_request_succeeds() {
+    let collector = Collector::start(SMALL).await;
+    let answer = collector
+        .post("/v1/traces", &[("content-type", PROTOBUF)], vec![])
+        .await;
+    assert_eq!(answer.status, StatusCode::OK);
+    ExportTraceServiceResponse::decode(answer.body).unwrap();
+    let answer = collector
+        .post("/v1/traces", &[("content-type", JSON)], b"{}".to_vec())
+        .await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_encoding_is_read() {
+    let collector = Collector::start(SMALL).await;
+    let plain = traces(0..10).encode_to_vec();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    zlib.write_all(&plain).unwrap();
+    let (gzip, zlib) = (gzip.finish().unwrap(), zlib.finish().unwrap());
+    let zstd = zstd::encode_all(&*plain, 1).unwrap();
+    for (encoding, body) in [
+        ("gzip", gzip.clone()),
+        ("x-gzip", gzip),
+        ("deflate", zlib.clone()),
+        ("zlib", zlib),
+        ("zstd", zstd),
+        ("identity", plain.clone()),
+        ("", plain),
+    ] {
+        let headers = [("content-type", PROTOBUF), ("content-encoding", encoding)];
+        let answer = collector.post("/v1/traces", &headers, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{encoding}: {answer:?}");
+    }
+    assert_eq!(collector.account().received, 70);
+}
+
+#[tokio::test]
+async fn malformed_bodies_are_bad_requests_in_the_encoding_of_the_request() {
+    let collector = Collector::start(SMALL).await;
+    for (path, content_type, encoding, body) in [
+        ("/v1/traces", PROTOBUF, "", &b"not protobuf"[..]),
+        ("/v1/logs", PROTOBUF, "", b"\x0a\x05x"),
+        ("/v1/traces", PROTOBUF, "gzip", b"not gzip"),
+        ("/v1/traces", PROTOBUF, "zstd", b"not zstd"),
+        ("/v1/traces", JSON, "", b"not json"),
+        ("/v1/traces", JSON, "", b""),
+        ("/v1/traces", JSON, "", br#"{"resourceSpans": 1}"#),
+        (
+            "/v1/traces",
+            JSON,
+            "",
+            br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"00"}]}]}]}"#,
+        ),
+        ("/v1/metrics", JSON, "gzip", b"{}"),
+    ] {
+        let headers = [
+            ("content-type", content_type),
+            ("content-encoding", encoding),
+        ];
+        let answer = collector.post(path, &headers, body.to_vec()).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::BAD_REQUEST,
+            "{body:?}: {answer:?}"
+        );
+        let status = status(&answer, content_type);
+        assert_eq!(status.code, Code::InvalidArgument);
+        assert_eq!(status.retry_delay, None);
+    }
+    assert_eq!(collector.account().received, 0);
+}
+
+#[tokio::test]
+async fn unknown_fields_of_json_are_passed_over() {
+    let collector = Collector::start(SMALL).await;
+    let body = br#"{"new": [1], "resourceSpans": [{"newer": {}}]}"#.to_vec();
+    let answer = collector
+        .post("/v1/traces", &[("content-type", JSON)], body)
+        .await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}
+
+#[tokio::test]
+async fn oversize_is_413_on_the_wire_and_decompressed() {
+    let collector = Collector::start(SMALL).await;
+    let url = format!(
+        "http://{}/v1/traces",
+        collector.address("otlp/small", "http")
+    );
+    let mut request = traces(0..1);
+    request.resource_spans[0].scope_spans[0].spans[0].name = "x".repeat(1 << 20);
+    let plain = request.encode_to_vec();
+    let zstd = zstd::encode_all(&*plain, 1).unwrap();
+    assert!(zstd.len() < 10_000);
+    let json = as_json(Signal::Traces, &plain);
+    for (content_type, encoding, body) in [
+        (PROTOBUF, "", plain.clone()),
+        (PROTOBUF, "zstd", zstd),
+        (JSON, "", json),
+    ] {
+        let headers = [
+            ("content-type", content_type),
+            ("content-encoding", encoding),
+        ];
+        let answer = support::request("POST", &url, &headers, body).await;
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{encoding}");
+        assert_eq!(status(&answer, content_type).code, Code::ResourceExhausted);
+    }
+    // The default is 64 MiB.
+    collector.post_traces(plain).await;
+}
+
+#[tokio::test]
+async fn a_body_without_length_is_stopped_at_the_limit() {
+    let collector = Collector::start(SMALL).await;
+    let address = collector.address("otlp/small", "http");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..20 {
+        let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
+        // The server may have closed the connection by now.
+        let _ = stream.write_all(chunk.as_bytes()).await;
+    }
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn unknown_paths_methods_types_and_encodings_have_their_codes() {
+    let collector = Collector::start(SMALL).await;
+    let base = format!("http://{}", collector.address("otlp", "http"));
+    for content_type in [PROTOBUF, JSON] {
+        let headers = [("content-type", content_type)];
+        for path in ["/", "/v1/trace", "/v1/traces/", "/v1development/profiles"] {
+            let answer = collector.post(path, &headers, vec![]).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+            status(&answer, content_type);
+        }
+        for method in ["GET", "PUT", "DELETE"] {
+            let url = format!("{base}/v1/traces");
+            let answer = support::request(method, &url, &headers, vec![]).await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+            assert_eq!(answer.headers["allow"], "POST");
+            status(&answer, content_type);
+        }
+        let headers = [("content-type", content_type), ("content-encoding", "br")];
+        let answer = collector.post("/v1/traces", &headers, b"x".to_vec()).await;
+        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert!(
+            answer.headers["accept-encoding"]
+                .to_str()
+                .unwrap()
+                .contains("gzip")
+        );
+        status(&answer, content_type);
+    }
+    for content_type in ["text/plain", "", "application/jsonx", "application/grpc"] {
+        let headers = [("content-type", content_type)];
+        let answer = collector.post("/v1/traces", &headers, vec![]).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "{content_type}"
+        );
+        status(&answer, PROTOBUF);
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_is_503_with_retry_after() {
+    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = unused.local_addr().unwrap();
+    let collector = Collector::start(&format!(
+        "
+exporters:
+  otlp_http:
+    endpoint: http://{address}
+    sending_queue: {{queue_size: 1}}
+service:
+  {{metrics}}
+  pipelines:
+    traces: {{receivers: [otlp], exporters: [otlp_http]}}
+"
+    ))
+    .await;
+    let request = traces(0..5).encode_to_vec();
+    collector.post_traces(request.clone()).await;
+    for (content_type, body) in [
+        (PROTOBUF, request.clone()),
+        (JSON, as_json(Signal::Traces, &request)),
+    ] {
+        let headers = [("content-type", content_type)];
+        let answer = collector.post("/v1/traces", &headers, body).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers["retry-after"], "1");
+        let status = status(&answer, content_type);
+        assert_eq!(status.code, Code::Unavailable);
+        assert!(status.retry_delay.is_some());
+    }
+    let account = collector.stop(Duration::from_millis(100)).await;
+    assert_eq!((account.received, account.refused), (5, 10));
+}
+
+#[tokio::test]
+async fn url_paths_can_be_changed() {
+    let collector = Collector::start(
+        "
+  otlp/paths:
+    protocols:
+      http: {endpoint: 'localhost:0', traces_url_path: /custom}
+exporters: {nop: }
+service:
+  {metrics}
+  pipelines:
+    traces: {receivers: [otlp, otlp/paths], exporters: [nop]}
+",
+    )
+    .await;
+    let base = format!("http://{}", collector.address("otlp/paths", "http"));
+    let headers = [("content-type", PROTOBUF)];
+    let post = async |path: &str| {
+        let url = format!("{base}{path}");
+        support::request("POST", &url, &headers, vec![])
+            .await
+            .status
+    };
+    assert_eq!(post("/custom").await, StatusCode::OK);
+    assert_eq!(post("/v1/traces").await, StatusCode::NOT_FOUND);
+    // No pipeline takes logs from this receiver.
+    assert_eq!(post("/v1/logs").await, StatusCode::NOT_FOUND);
+}
