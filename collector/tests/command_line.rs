@@ -1,0 +1,303 @@
+//! The program itself: its commands, its messages, its exit codes, its signals.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_spanmesh-collector");
+
+const CONFIG: &str = "
+receivers:
+  otlp:
+    protocols:
+      grpc: {endpoint: '127.0.0.1:0'}
+      http: {endpoint: '127.0.0.1:0'}
+exporters:
+  debug: {verbosity: normal}
+extensions:
+  health_check: {endpoint: '127.0.0.1:0'}
+service:
+  extensions: [health_check]
+  telemetry:
+    metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0}}}}]}
+  pipelines:
+    traces: {receivers: [otlp], exporters: [debug]}
+    logs: {receivers: [otlp], exporters: [debug]}
+";
+
+/// A running program, killed if the test ends early.
+struct Running {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    lines: Vec<String>,
+}
+
+impl Running {
+    fn start(config: &Path) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut running = Self {
+            child,
+            log,
+            lines: Vec::new(),
+        };
+        while !running.next_line().contains(" ready ") {}
+        running
+    }
+
+    fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        self.log.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "the log ended: {:?}", self.lines);
+        self.lines.push(line.clone());
+        line
+    }
+
+    /// The address in the first line of the log that holds `text`.
+    fn address(&self, text: &str) -> SocketAddr {
+        let line = self.lines.iter().find(|line| line.contains(text)).unwrap();
+        let (_, address) = line.trim_end().rsplit_once("address=").unwrap();
+        address.parse().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end; returns the exit code, the output and the rest of the log.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut self.log, &mut rest).unwrap();
+        let mut output = String::new();
+        let mut stdout = self.child.stdout.take().unwrap();
+        std::io::Read::read_to_string(&mut stdout, &mut output).unwrap();
+        let status = self.child.wait().unwrap();
+        (status.code(), output, rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn config(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A request over HTTP/1.1; returns the whole answer.
+fn http(address: SocketAddr, head: &str, body: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn it_prints_what_arrives_and_says_where_everything_went() {
+    let file = config(CONFIG);
+    for signal in ["TERM", "INT"] {
+        let running = Running::start(file.path());
+        let otlp = running.address("transport=\"http\"");
+        let span = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name",
+            "value":{"stringValue":"shop"}}]},"scopeSpans":[{"spans":[{"name":"GET /cart",
+            "traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","kind":2,
+            "startTimeUnixNano":"1000000","endTimeUnixNano":"3500000",
+            "status":{"code":2,"message":"gone"},
+            "attributes":[{"key":"n","value":{"intValue":"7"}}]}]}]}]}"#;
+        assert!(http(otlp, "POST /v1/traces", span).starts_with("HTTP/1.1 200"));
+        let record = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityText":"WARN",
+            "body":{"stringValue":"late"}}]}]}]}"#;
+        assert!(http(otlp, "POST /v1/logs", record).starts_with("HTTP/1.1 200"));
+
+        let health = http(running.address("extension=\"health_check\""), "GET /", "");
+        assert!(health.starts_with("HTTP/1.1 200") && health.contains("Server available"));
+        let metrics = http(running.address("serving metrics"), "GET /metrics", "");
+        assert!(metrics.contains("\notelcol_process_uptime "), "{metrics}");
+
+        running.signal(signal);
+        let (code, output, log) = running.end();
+        assert_eq!(code, Some(0), "{log}");
+        assert_eq!(
+            output,
+            "span service=shop name=\"GET /cart\" kind=SERVER \
+             trace_id=5b8efff798038103d269b633813fc60c span_id=eee19b7ec3c1b174 parent_id=- \
+             duration=2.500ms status=ERROR message=\"gone\" n=7\n\
+             log service=- severity=WARN body=\"late\"\n"
+        );
+        assert!(
+            log.contains(
+                "account received=2 refused=0 accepted=2 sent=2 sampled_out=0 dropped=\"0\" queued=0"
+            ),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn a_port_in_use_is_said_in_one_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for (from, component) in [
+        (
+            "grpc: {endpoint: '127.0.0.1:0'}",
+            "receiver \"otlp\" (grpc)",
+        ),
+        (
+            "health_check: {endpoint: '127.0.0.1:0'}",
+            "extension \"health_check\"",
+        ),
+        ("host: 127.0.0.1, port: 0", "service::telemetry::metrics"),
+    ] {
+        let to = from
+            .replace("127.0.0.1:0", &address.to_string())
+            .replace("port: 0", &format!("port: {}", address.port()));
+        let file = config(&CONFIG.replace(from, &to));
+        let output = run(&["--config", file.path().to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        let message = text(&output.stderr);
+        let expected = format!(
+            "{component} cannot listen on {address}: the port is already in use by another process"
+        );
+        assert_eq!(message.lines().last(), Some(expected.as_str()), "{message}");
+    }
+}
+
+#[test]
+fn validate_says_everything_that_is_wrong() {
+    let file = config(CONFIG);
+    let path = file.path().to_str().unwrap();
+    let output = run(&["validate", "--config", path]);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stdout), "the configuration is valid\n");
+
+    let wrong = CONFIG
+        .replace("verbosity", "verbose")
+        .replace("[health_check]", "[health]");
+    let file = config(&wrong);
+    let path = file.path().to_str().unwrap();
+    let output = run(&["--config", path, "validate"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert_eq!(
+        message.lines().next().unwrap(),
+        format!(
+            "{path}:8:11: exporters::debug: unknown key \"verbose\"; did you mean \"verbosity\"?"
+        )
+    );
+    assert!(
+        message.contains("\"health\" is used, but not defined"),
+        "{message}"
+    );
+
+    let output = run(&["validate", "--config", "/nowhere.yaml"]);
+    assert!(text(&output.stderr).starts_with("cannot read the configuration /nowhere.yaml: "));
+}
+
+#[test]
+fn validate_reads_the_files_that_are_named() {
+    let with = |exporter: &str| {
+        let text = CONFIG.replace("debug: {verbosity: normal}", exporter);
+        let file = config(&text.replace("exporters: [debug]", "exporters: [otlp]"));
+        let output = run(&["validate", "--config", file.path().to_str().unwrap()]);
+        (output.status.success(), text_of(&output))
+    };
+    fn text_of(output: &Output) -> String {
+        text(&output.stderr)
+    }
+    let (success, message) = with("otlp: {endpoint: 'host:4317', tls: {insecure: true}}");
+    assert!(success, "{message}");
+    assert!(
+        message.contains("warning: ") && message.contains("\"otlp_grpc\""),
+        "{message}"
+    );
+    let (success, message) = with("otlp: {endpoint: 'host:4317', tls: {ca_file: /nowhere.pem}}");
+    assert!(!success && message.contains("/nowhere.pem"), "{message}");
+    let (success, message) = with("otlp: {endpoint: 'host:port'}");
+    assert!(
+        !success && message.contains("expected an endpoint as in"),
+        "{message}"
+    );
+    let (success, message) = with("otlp: {tls: {insecure: true}}");
+    assert!(
+        !success && message.contains("the key \"endpoint\" is missing"),
+        "{message}"
+    );
+}
+
+#[test]
+fn components_and_version_are_printed() {
+    let components = text(&run(&["components"]).stdout);
+    for name in [
+        "otlp",
+        "batch",
+        "debug",
+        "file",
+        "nop",
+        "otlp_grpc",
+        "otlp_http",
+        "health_check",
+    ] {
+        assert!(components.contains(&format!("  - {name}\n")), "{name}");
+    }
+    let version = text(&run(&["--version"]).stdout);
+    assert_eq!(
+        version,
+        format!("spanmesh-collector {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn later_files_lie_over_earlier_ones_and_variables_are_expanded() {
+    let first = config(CONFIG);
+    let second = config("exporters: {debug: {verbosity: '${env:SPANMESH_TEST_VERBOSITY}'}}\n");
+    let validate = |value: &str| {
+        Command::new(PROGRAM)
+            .args(["validate", "--config"])
+            .arg(first.path())
+            .arg("--config")
+            .arg(second.path())
+            .env("SPANMESH_TEST_VERBOSITY", value)
+            .output()
+            .unwrap()
+    };
+    assert!(validate("detailed").status.success());
+    let message = text(&validate("loud").stderr);
+    assert!(message.contains("unknown value \"loud\""), "{message}");
+}
