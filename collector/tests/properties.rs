@@ -1,0 +1,78 @@
+//! Nothing that a user writes or a client sends makes the collector panic.
+
+use proptest::prelude::*;
+use spanmesh_collector::config::Environment;
+use spanmesh_collector::service::{DEFAULT_CONFIG, Plan};
+use spanmesh_collector::transport::{Encoding, decompress};
+
+struct Echo;
+
+impl Environment for Echo {
+    fn variable(&self, name: &str) -> Option<String> {
+        (!name.starts_with('N')).then(|| name.to_owned())
+    }
+}
+
+fn load(text: &str) -> Result<Plan, String> {
+    let files = [("c.yaml".to_owned(), text.to_owned())];
+    Plan::load(&files, &Echo).map_err(|problems| problems.to_string())
+}
+
+/// A configuration with one part of it replaced.
+fn damaged() -> impl Strategy<Value = String> {
+    let chars: Vec<char> = DEFAULT_CONFIG.chars().collect();
+    let length = chars.len();
+    (
+        0..length,
+        0..20_usize,
+        "[a-z0-9:{}\\[\\],$&*!#'\"\\- \n]{0,8}",
+    )
+        .prop_map(move |(start, cut, insert)| {
+            let end = (start + cut).min(length);
+            let head: String = chars[..start].iter().collect();
+            let tail: String = chars[end..].iter().collect();
+            format!("{head}{insert}{tail}")
+        })
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_refused_or_read(text in "\\PC{0,200}") {
+        // A text that holds a whole configuration does not come about by chance.
+        let message = load(&text).unwrap_err();
+        prop_assert!(!message.is_empty());
+    }
+
+    #[test]
+    fn damaged_configurations_are_refused_with_a_place_or_read(text in damaged()) {
+        if let Err(message) = load(&text) {
+            for line in message.lines() {
+                let placed = line.starts_with("c.yaml:");
+                prop_assert!(placed || line.contains("\"service\" is missing"), "{}", line);
+            }
+        }
+    }
+
+    #[test]
+    fn values_of_any_kind_are_refused_or_read(value in "\\PC{0,30}") {
+        for key in ["timeout", "send_batch_size"] {
+            let text = format!(
+                "receivers: {{otlp: }}\nprocessors:\n  batch:\n    {key}: {value}\n\
+                 exporters: {{nop: }}\nservice: {{pipelines: {{logs: {{receivers: [otlp], \
+                 processors: [batch], exporters: [nop]}}}}}}\n"
+            );
+            if let Err(message) = load(&text) {
+                prop_assert!(!message.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_never_grow_past_the_limit(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        for encoding in [Encoding::Identity, Encoding::Gzip, Encoding::Zstd, Encoding::Zlib] {
+            if let Ok(plain) = decompress(encoding, body.clone().into(), 100) {
+                prop_assert!(plain.len() <= 100);
+            }
+        }
+    }
+}
