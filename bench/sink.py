@@ -10,7 +10,6 @@ from rig.ports import free_port, listens
 from rig.process import Run
 
 from bench import programs
-from bench.process import pinned
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,15 @@ class Totals:
 class Sink:
     """A running sink that listens on `port`."""
 
-    def __init__(self, run: Run, name: str, processors: set[int]) -> None:
+    def __init__(self, run: Run) -> None:
         self.port = free_port()
         self._status = free_port()
-        with pinned(processors):
-            self.process = run.spawn(
-                name,
-                [
-                    programs.sink(),
-                    "--listen",
-                    f"127.0.0.1:{self.port}",
-                    "--status",
-                    f"127.0.0.1:{self._status}",
-                ],
-            )
+        argv = [
+            programs.sink(),
+            f"--listen=127.0.0.1:{self.port}",
+            f"--status=127.0.0.1:{self._status}",
+        ]
+        self.process = run.spawn("sink", argv)
         self.process.wait_until(lambda: listens(self.port), "the sink listened")
 
     def totals(self) -> Totals:

@@ -14,6 +14,7 @@ from bench import report
 from bench.filter import variants
 from bench.filter.measure import Load, Measurement, measure
 from bench.filter.variants import BARE, NATIVE, Variant
+from bench.rounds import alternate
 from bench.spread import Spread
 
 Results = dict[str, list[Measurement]]
@@ -56,16 +57,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _rounds(compared: Sequence[Variant], rounds: int, load: Load) -> Results:
     results: Results = {variant.name: [] for variant in compared}
     with Run("bench-filter") as run:
-        for number in range(rounds):
-            # Another one goes first in each round, so that a machine that gets slower or faster
-            # during a round treats all alike.
-            turn = number % len(compared)
-            for variant in (*compared[turn:], *compared[:turn]):
-                index = compared.index(variant)
-                found = measure(run, f"{number}-{index}", variant, load)
-                results[variant.name].append(found)
-                micros = found.micros_per_request
-                print(f"round {number + 1}: {variant.name}: {micros:.2f} us", flush=True)
+        for number, index in alternate(len(compared), rounds):
+            variant = compared[index]
+            found = measure(run, f"{number}-{index}", variant, load)
+            results[variant.name].append(found)
+            micros = found.micros_per_request
+            print(f"round {number + 1}: {variant.name}: {micros:.2f} us", flush=True)
     return results
 
 

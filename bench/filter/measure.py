@@ -62,8 +62,9 @@ def measure(run: Run, label: str, variant: Variant, load: Load) -> Measurement:
     Fails when a request fails and when the telemetry is not complete, since what is lost is cheap.
     """
     tested, others = first_and_other_processors()
-    with Run(f"{run.directory.name}-{label}") as own:
-        sink = Sink(own, "sink", others)
+    with Run(f"{run.directory.name}/{label}") as own:
+        with pinned(others):
+            sink = Sink(own)
         port, admin = free_port(), free_port()
         with pinned(tested):
             envoy = Envoy(
