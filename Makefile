@@ -100,7 +100,7 @@ collector: ## Build the collector: target/release/spanmesh-collector
 
 # --- use, test, measure ------------------------------------------------------------------------
 
-.PHONY: demo test test-rust test-e2e bench bench-filter bench-programs soak lint
+.PHONY: demo test test-rust test-e2e bench bench-filter bench-programs w3c soak lint
 demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
 
@@ -111,6 +111,10 @@ test-rust:
 
 test-e2e:
 	$(PYTHON) -m pytest tests
+
+w3c: setup-rust setup-python filter ## The official W3C Trace Context suite through a real Envoy (SUITE=a checkout of w3c/trace-context)
+	@[ -n "$(SUITE)" ] $(call or_fail,say where the suite is: make w3c SUITE=path/to/trace-context)
+	@$(PYTHON) tests/w3c/run.py --suite $(SUITE)
 
 soak: setup filter collector ## The long forms of the end-to-end tests
 	SPANMESH_SOAK=1 $(PYTHON) -m pytest tests -m soak

@@ -1,10 +1,9 @@
 """Run the official W3C Trace Context suite through a real Envoy with the filter.
 
-    make filter setup
-    PYTHONPATH=tests .venv/bin/python tests/w3c/run.py --suite CHECKOUT
+    make w3c SUITE=CHECKOUT
 
 CHECKOUT is a checkout of the repository w3c/trace-context, outside of this one: its code is not
-part of this project. Arguments after `--` go to the suite, to pick tests.
+part of this project. To pick tests, run this file itself with their names after `--suite CHECKOUT`.
 """
 
 from __future__ import annotations
