@@ -378,6 +378,25 @@ async fn clients_can_wait_for_room() {
 }
 
 #[tokio::test]
+async fn clients_that_wait_for_room_are_refused_when_the_collector_stops() {
+    let sink = GrpcSink::with_script((0..1000).map(|_| Err(tonic::Status::unavailable("no"))));
+    let address = sink.serve().await;
+    let more = "sending_queue: {queue_size: 10, sizer: items, block_on_overflow: true}";
+    let collector = Collector::start(&grpc_exporter(address, more)).await;
+    send(&collector, 0..10).await;
+    let url = format!("http://{}/v1/traces", collector.address("otlp", "http"));
+    let waiting = tokio::spawn(async move {
+        let headers = [("content-type", "application/x-protobuf")];
+        support::request("POST", &url, &headers, traces(10..20).encode_to_vec()).await
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
+    let account = collector.stop(Duration::from_millis(100)).await;
+    assert_eq!(waiting.await.unwrap().status, 503);
+    assert_eq!((account.received, account.refused), (10, 10));
+}
+
+#[tokio::test]
 async fn files_hold_json_that_can_be_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");

@@ -7,6 +7,7 @@ use spanmesh_otlp::Signal;
 
 use super::budget::Budget;
 use super::component::Processor;
+use super::gate::Gate;
 use super::payload::Payload;
 use super::queue::Lane;
 use crate::telemetry::{Counter, Registry};
@@ -48,6 +49,7 @@ struct Inner {
     signal: Signal,
     routes: Vec<Route>,
     memory: Arc<Budget>,
+    gate: Arc<Gate>,
     /// The sums over all transports.
     accepted: Counter,
     refused: Counter,
@@ -60,13 +62,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 // === impl Intake ===
 
 impl Intake {
-    /// The entrance of `routes` for one receiver. Payloads in any queue take up `memory`.
-    pub fn new(signal: Signal, routes: Vec<Route>, memory: Arc<Budget>) -> Self {
+    /// The entrance of `routes` for one receiver, behind `gate`. Payloads in any queue take up
+    /// `memory`.
+    pub fn new(signal: Signal, routes: Vec<Route>, memory: Arc<Budget>, gate: Arc<Gate>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 signal,
                 routes,
                 memory,
+                gate,
                 accepted: Counter::default(),
                 refused: Counter::default(),
             }),
@@ -108,13 +112,17 @@ impl Intake {
     /// A destination without room loses the payload, and counts that, if another one has room.
     ///
     /// # Errors
-    /// No destination has room, or the memory budget is used up; nothing was taken.
+    /// No destination has room, the memory budget is used up, or the collector is stopping; nothing
+    /// was taken.
     pub async fn admit(&self, payload: Payload) -> Result<(), Refusal> {
         let inner = &*self.inner;
         let items = payload.items();
         if items == 0 {
             return Ok(());
         }
+        let Some(_pass) = inner.gate.enter() else {
+            return Err(self.refuse(items));
+        };
         let size = payload.bytes().len() as u64;
         let Some(memory) = inner.memory.try_reserve(size).map(Arc::new) else {
             return Err(self.refuse(items));
@@ -129,7 +137,7 @@ impl Intake {
             }
             let Some(payload) = payload else { continue };
             for lane in &route.lanes {
-                let room = lane.reserve(&payload, &memory).await;
+                let room = lane.reserve(&payload, &memory, &inner.gate).await;
                 roomless += usize::from(room.is_none());
                 entries.push((lane, payload.clone(), room));
             }

@@ -10,6 +10,7 @@ mod account;
 mod budget;
 mod component;
 mod destination;
+mod gate;
 mod intake;
 mod memory;
 mod options;
@@ -26,8 +27,9 @@ pub use self::component::{
     Stage, StartError,
 };
 pub use self::destination::{Destination, Phase};
+pub use self::gate::Gate;
 pub use self::intake::{Intake, Intakes, Refusal, Route};
 pub use self::memory::default_limit;
 pub use self::options::{Batching, DeliveryOptions, QueueOptions, RetryOptions, Sizer};
 pub use self::payload::Payload;
-pub use self::queue::{Lane, Room};
+pub use self::queue::Lane;

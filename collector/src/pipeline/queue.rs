@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::account::{Account, Custody, DropReason};
 use super::budget::{Budget, Reservation};
+use super::gate::Gate;
 use super::options::{Batching, Sizer};
 use super::payload::Payload;
 
@@ -67,7 +68,7 @@ pub(super) struct Parcel {
 /// What a parcel takes up: in its destination's queue, and in the memory of the process, which
 /// destinations of the same payload share. Given back when the last part of it is gone.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub(super) struct Room {
     _queue: Arc<Reservation>,
     _memory: Arc<Reservation>,
 }
@@ -89,19 +90,27 @@ enum Next {
 // === impl Lane ===
 
 impl Lane {
-    /// Reserves room for a payload; waits for it if the queue is configured so, and otherwise
-    /// answers at once. `None` if there is no room.
-    pub async fn reserve(&self, payload: &Payload, memory: &Arc<Reservation>) -> Option<Room> {
+    /// Reserves room for a payload; waits for it if the queue is configured so, until `gate` is
+    /// in a hurry, and otherwise answers at once. `None` if there is no room.
+    pub(super) async fn reserve(
+        &self,
+        payload: &Payload,
+        memory: &Arc<Reservation>,
+        gate: &Gate,
+    ) -> Option<Room> {
         let amount = match self.queue.sizer {
             Sizer::Requests => 1,
             Sizer::Items => payload.items(),
             Sizer::Bytes => payload.bytes().len() as u64,
         };
         let budget = &self.queue.budget;
-        let reservation = match budget.try_reserve(amount) {
-            None if self.queue.block_on_overflow => budget.reserve(amount).await,
-            reservation => reservation,
-        };
+        let mut reservation = budget.try_reserve(amount);
+        if reservation.is_none() && self.queue.block_on_overflow {
+            reservation = tokio::select! {
+                reservation = budget.reserve(amount) => reservation,
+                () = gate.hurried() => None,
+            };
+        }
         Some(Room {
             _queue: Arc::new(reservation?),
             _memory: memory.clone(),
@@ -109,7 +118,7 @@ impl Lane {
     }
 
     /// Puts a payload into the room reserved for it.
-    pub fn push(&self, payload: &Payload, room: Room) {
+    pub(super) fn push(&self, payload: &Payload, room: Room) {
         let custody = self.queue.account.accept(payload.signal(), payload.items());
         let parcel = Parcel {
             bytes: payload.bytes().clone(),
@@ -133,13 +142,13 @@ impl Lane {
     }
 
     /// Counts a payload for which there was no room while other destinations took it.
-    pub fn overflow(&self, payload: &Payload) {
+    pub(super) fn overflow(&self, payload: &Payload) {
         let custody = self.queue.account.accept(payload.signal(), payload.items());
         custody.dropped(DropReason::QueueFull);
     }
 
     /// Counts items that a processor left out before they came here.
-    pub fn left_out(&self, signal: Signal, sampled_out: u64, dropped: u64) {
+    pub(super) fn left_out(&self, signal: Signal, sampled_out: u64, dropped: u64) {
         let account = &self.queue.account;
         account.accept(signal, sampled_out).sampled_out();
         account

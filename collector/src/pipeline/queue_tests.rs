@@ -37,7 +37,10 @@ fn payload(items: u8) -> Payload {
 async fn push(lane: &Lane, items: u8) {
     let payload = payload(items);
     let memory = Arc::new(Budget::new(1_000_000).try_reserve(1).unwrap());
-    let room = lane.reserve(&payload, &memory).await.unwrap();
+    let room = lane
+        .reserve(&payload, &memory, &Gate::default())
+        .await
+        .unwrap();
     lane.push(&payload, room);
 }
 

@@ -15,7 +15,7 @@ use super::metrics_server;
 use super::plan::{Pipeline, Plan};
 use crate::config::ComponentId;
 use crate::pipeline::{
-    Budget, BuildContext, Destination, Extension, Intake, Intakes, Phase, ProcessorConfig,
+    Budget, BuildContext, Destination, Extension, Gate, Intake, Intakes, Phase, ProcessorConfig,
     Receiver, ReceiverContext, Route, Stage, StartError, Totals, default_limit,
 };
 use crate::telemetry::{Registry, register_process};
@@ -25,6 +25,7 @@ use crate::transport::Server;
 pub struct Service {
     registry: Registry,
     phase: watch::Sender<Phase>,
+    gate: Arc<Gate>,
     receivers: Vec<(String, Box<dyn Receiver>)>,
     intakes: Vec<Intake>,
     destinations: Vec<(Arc<Destination>, JoinSet<()>)>,
@@ -60,6 +61,7 @@ impl Service {
         let mut service = Self {
             registry: Registry::default(),
             phase: watch::channel(Phase::Running).0,
+            gate: Gate::new(),
             receivers: Vec::new(),
             intakes: Vec::new(),
             destinations: Vec::new(),
@@ -97,11 +99,13 @@ impl Service {
         for (_, extension) in &self.extensions {
             extension.stopping();
         }
+        self.gate.hurry();
         let mut stopping = JoinSet::new();
         for (_, receiver) in self.receivers.drain(..) {
             stopping.spawn(receiver.stop());
         }
         while stopping.join_next().await.is_some() {}
+        self.gate.close().await;
         self.drain(drain_timeout).await;
         for (destination, _) in &self.destinations {
             destination.stop().await;
@@ -234,7 +238,7 @@ impl Service {
             if routes.is_empty() {
                 continue;
             }
-            let intake = Intake::new(signal, routes, memory.clone());
+            let intake = Intake::new(signal, routes, memory.clone(), self.gate.clone());
             self.intakes.push(intake.clone());
             intakes.set(signal, intake);
         }
