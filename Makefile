@@ -159,13 +159,9 @@ lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lin
 # --- release -----------------------------------------------------------------------------------
 
 .PHONY: release clean
-release: filter collector ## Versioned module and binary with their digests, in dist/
+release: filter collector ## Versioned module, binary and Istio manifests with their digests, in dist/
 	@$(call need,sha256sum,install coreutils)
-	@platform="$$(uname -s | tr 'A-Z' 'a-z')-$$(uname -m)"; \
-	cp $(MODULE) dist/spanmesh-filter-$(VERSION).wasm; \
-	cp $(COLLECTOR) "dist/spanmesh-collector-$(VERSION)-$$platform"; \
-	cd dist; \
-	sha256sum spanmesh-filter-$(VERSION).wasm "spanmesh-collector-$(VERSION)-$$platform" | tee SHA256SUMS
+	@VERSION=$(VERSION) MODULE=$(MODULE) COLLECTOR=$(COLLECTOR) .ci/release
 
 clean: ## Remove what was built and installed here
 	cargo clean

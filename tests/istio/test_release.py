@@ -1,0 +1,103 @@
+"""`make release`: what its script makes of a module, a binary and the manifests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from rig.process import ROOT
+
+MODULE = b"module"
+DIGEST = hashlib.sha256(MODULE).hexdigest()
+MANIFEST = "0123456789abcdef" * 4
+
+
+def release(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    (folder / "module").write_bytes(MODULE)
+    (folder / "collector").write_bytes(b"collector")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "VERSION": "1.2.3",
+        "MODULE": str(folder / "module"),
+        "COLLECTOR": str(folder / "collector"),
+        "OUT": str(folder / "out"),
+        **variables,
+    }
+    argv = [ROOT / ".ci" / "release"]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+
+
+def module_of(folder: Path) -> list[tuple[str, str]]:
+    """Return URL and digest of the module in both manifests."""
+    istio = folder / "out" / "istio"
+    plugin = yaml.safe_load((istio / "wasmplugin" / "wasmplugin.yaml").read_text())["spec"]
+    patches = yaml.safe_load((istio / "envoyfilter" / "envoyfilter.yaml").read_text())["spec"]
+    config = patches["configPatches"][0]["patch"]["value"]["typed_config"]["config"]
+    remote = config["vm_config"]["code"]["remote"]
+    return [(plugin["url"], plugin["sha256"]), (remote["http_uri"]["uri"], remote["sha256"])]
+
+
+def test_names_have_the_version_and_digests_are_listed(tmp_path: Path) -> None:
+    done = release(tmp_path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    sums = dict(line.split()[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
+    assert sums["spanmesh-filter-1.2.3.wasm"] == DIGEST
+    assert len(sums) == 2
+    for name, digest in sums.items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+
+
+def test_without_a_place_the_placeholder_stays_and_is_mentioned(tmp_path: Path) -> None:
+    done = release(tmp_path)
+    assert "placeholder" in done.stderr
+    assert module_of(tmp_path) == [("https://example.com/spanmesh-filter.wasm", DIGEST)] * 2
+
+
+def test_a_url_goes_with_the_digest_of_the_file(tmp_path: Path) -> None:
+    done = release(tmp_path, RELEASE_URL="https://files.example.com/spanmesh/")
+    assert done.returncode == 0, done.stderr
+    url = "https://files.example.com/spanmesh/spanmesh-filter-1.2.3.wasm"
+    assert module_of(tmp_path) == [(url, DIGEST)] * 2
+
+
+def test_an_image_goes_with_the_digest_of_its_manifest(tmp_path: Path) -> None:
+    image = "oci://registry.example.com/spanmesh/filter:1.2.3"
+    done = release(tmp_path, RELEASE_OCI=image, RELEASE_OCI_DIGEST=f"sha256:{MANIFEST}")
+    assert done.returncode == 0, done.stderr
+    assert module_of(tmp_path) == [(image, MANIFEST)] * 2
+
+
+def test_the_collectors_image_is_filled_in(tmp_path: Path) -> None:
+    done = release(tmp_path, RELEASE_IMAGE="registry.example.com:5000/collector:1.2.3")
+    assert done.returncode == 0, done.stderr
+    kustomization = tmp_path / "out" / "istio" / "base" / "kustomization.yaml"
+    assert yaml.safe_load(kustomization.read_text())["images"] == [
+        {
+            "name": "spanmesh-collector",
+            "newName": "registry.example.com:5000/collector",
+            "newTag": "1.2.3",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"RELEASE_URL": "files.example.com"}, "RELEASE_URL"),
+        ({"RELEASE_OCI": "registry.example.com/filter:1"}, "RELEASE_OCI"),
+        ({"RELEASE_OCI": "oci://registry.example.com/filter:1"}, "RELEASE_OCI_DIGEST"),
+        ({"RELEASE_URL": "https://a.example.com", "RELEASE_OCI": "oci://b"}, "one of them"),
+        ({"RELEASE_IMAGE": "registry.example.com:5000/collector"}, "RELEASE_IMAGE"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(
+    tmp_path: Path, variables: dict[str, str], named: str
+) -> None:
+    done = release(tmp_path, **variables)
+    assert done.returncode == 1
+    assert named in done.stderr
