@@ -396,6 +396,65 @@ async fn clients_that_wait_for_room_are_refused_when_the_collector_stops() {
     assert_eq!((account.received, account.refused), (10, 10));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_under_load_loses_nothing_that_was_acknowledged() {
+    let sink = GrpcSink::default();
+    let address = sink.serve().await;
+    let collector = Collector::start(&grpc_exporter(address, "")).await;
+    let url = format!("http://{}/v1/traces", collector.address("otlp", "http"));
+    let grpc = collector.grpc();
+    let clients: Vec<_> = (0..8_u64)
+        .map(|client| {
+            let (url, grpc) = (url.clone(), grpc.clone());
+            tokio::spawn(async move {
+                let mut acknowledged = BTreeSet::new();
+                for request in 0.. {
+                    let start = (client << 32) + request * 10;
+                    let body = traces(start..start + 10);
+                    let taken = if client % 2 == 0 {
+                        support::try_post(&url, body.encode_to_vec()).await == Some(200)
+                    } else {
+                        support::try_export(&grpc, body).await
+                    };
+                    if !taken {
+                        break;
+                    }
+                    acknowledged.extend(start..start + 10);
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let account = collector.stop(DRAIN).await;
+    let mut acknowledged = BTreeSet::new();
+    for client in clients {
+        acknowledged.extend(client.await.unwrap());
+    }
+    assert!(!acknowledged.is_empty());
+    let arrived = distinct_ids(&sink.spans());
+    let lost = acknowledged.difference(&arrived).count();
+    assert_eq!(lost, 0, "of {} acknowledged spans", acknowledged.len());
+    assert_eq!(account.totals().sent, arrived.len() as u64);
+}
+
+#[tokio::test]
+async fn queues_batch_without_a_processor() {
+    let sink = GrpcSink::default();
+    let address = sink.serve().await;
+    let more = "sending_queue: {batch: {flush_timeout: 100ms, min_size: 100}}";
+    let text = grpc_exporter(address, more)
+        .replace("processors: [batch], ", "")
+        .replace("  batch: {timeout: 10ms}\n", "");
+    let collector = Collector::start(&text).await;
+    for start in (0..100).step_by(10) {
+        send(&collector, start..start + 10).await;
+    }
+    collector.stop(DRAIN).await;
+    assert_eq!(distinct_ids(&sink.spans()), all(0..100));
+    assert!(sink.calls() < 10, "{}", sink.calls());
+}
+
 #[tokio::test]
 async fn files_hold_json_that_can_be_read_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -90,9 +90,10 @@ impl Destination {
         &self.account
     }
 
-    /// A pipeline's entrance to it.
+    /// A pipeline's entrance to it; `batching` is what the pipeline says of batches.
     pub fn lane(&self, signal: Signal, batching: Option<Batching>) -> Lane {
-        self.queue.lane(signal, batching)
+        self.queue
+            .lane(signal, batching.or(self.options.queue.batch))
     }
 
     /// Starts to deliver. The tasks end when the phase has become [`Phase::Draining`] and the queue

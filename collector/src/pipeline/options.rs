@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::Span;
+use crate::config::{Span, enabled};
 
 /// How payloads become batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawBatchOptions")]
 pub struct Batching {
     /// A batch is sent as soon as it has so many items.
     pub min_items: u64,
@@ -43,6 +44,8 @@ pub struct QueueOptions {
     pub sizer: Sizer,
     /// Whether clients wait for room instead of being refused.
     pub block_on_overflow: bool,
+    /// How payloads become batches in pipelines without a `batch` processor.
+    pub batch: Option<Batching>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -55,6 +58,18 @@ struct RawQueueOptions {
     block_on_overflow: bool,
     wait_for_result: bool,
     storage: Option<String>,
+    #[serde(deserialize_with = "enabled")]
+    batch: Option<Batching>,
+}
+
+/// `sending_queue.batch`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+struct RawBatchOptions {
+    flush_timeout: Span,
+    min_size: u64,
+    max_size: u64,
+    sizer: Sizer,
 }
 
 /// What the size of a queue counts.
@@ -108,6 +123,7 @@ impl Default for QueueOptions {
             queue_size: None,
             sizer: Sizer::Bytes,
             block_on_overflow: false,
+            batch: None,
         }
     }
 }
@@ -122,6 +138,7 @@ impl Default for RawQueueOptions {
             block_on_overflow: false,
             wait_for_result: false,
             storage: None,
+            batch: None,
         }
     }
 }
@@ -158,11 +175,59 @@ impl TryFrom<RawQueueOptions> for QueueOptions {
             (None, Some(_)) => Sizer::Requests,
             (_, None) => Sizer::Bytes,
         };
+        if let (Sizer::Items, Some(size), Some(batch)) = (sizer, raw.queue_size, raw.batch)
+            && batch.min_items > size
+        {
+            return Err(format!(
+                "expected \"queue_size\" to be at least \"min_size\" of \"batch\" ({}), but found \
+                 {size}",
+                batch.min_items
+            ));
+        }
         Ok(Self {
             num_consumers: raw.num_consumers,
             queue_size: raw.queue_size,
             sizer,
             block_on_overflow: raw.block_on_overflow,
+            batch: raw.batch,
+        })
+    }
+}
+
+// === impl Batching ===
+
+impl Default for RawBatchOptions {
+    fn default() -> Self {
+        Self {
+            flush_timeout: Span::millis(200),
+            min_size: 8192,
+            max_size: 0,
+            sizer: Sizer::Items,
+        }
+    }
+}
+
+impl TryFrom<RawBatchOptions> for Batching {
+    type Error = String;
+
+    fn try_from(raw: RawBatchOptions) -> Result<Self, String> {
+        let (min, max) = (raw.min_size, raw.max_size);
+        if raw.sizer != Sizer::Items {
+            return Err(
+                "expected \"sizer\" to be \"items\"; batches by bytes are not available in \
+                        this version"
+                    .to_owned(),
+            );
+        }
+        if max > 0 && max < min {
+            return Err(format!(
+                "expected \"max_size\" to be 0 or at least \"min_size\" ({min}), but found {max}"
+            ));
+        }
+        Ok(Self {
+            min_items: min,
+            max_items: max,
+            timeout: raw.flush_timeout.0,
         })
     }
 }
@@ -229,5 +294,76 @@ impl TryFrom<RawRetryOptions> for RetryOptions {
             max_interval: raw.max_interval,
             max_elapsed_time: raw.max_elapsed_time,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(json: &str) -> Result<QueueOptions, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    fn retry(json: &str) -> Result<RetryOptions, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_bare_size_counts_requests_and_no_size_counts_bytes() {
+        let p = |json| {
+            queue(json)
+                .map(|options| (options.sizer, options.queue_size))
+                .unwrap()
+        };
+        assert_eq!(p("{}"), (Sizer::Bytes, None));
+        assert_eq!(p(r#"{"queue_size": 5}"#), (Sizer::Requests, Some(5)));
+        assert_eq!(
+            p(r#"{"queue_size": 5, "sizer": "items"}"#),
+            (Sizer::Items, Some(5))
+        );
+    }
+
+    #[test]
+    fn queues_can_batch() {
+        let batch = |json| queue(json).map(|options| options.batch);
+        assert_eq!(batch("{}"), Ok(None));
+        let defaults = batch(r#"{"batch": {}}"#).unwrap().unwrap();
+        assert_eq!((defaults.min_items, defaults.max_items), (8192, 0));
+        assert_eq!(defaults.timeout, Duration::from_millis(200));
+        for wrong in [
+            r#"{"batch": {"max_size": 10}}"#,
+            r#"{"batch": {"sizer": "bytes"}}"#,
+            r#"{"batch": {}, "queue_size": 100, "sizer": "items"}"#,
+        ] {
+            assert!(batch(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_available_is_refused() {
+        for wrong in [
+            r#"{"enabled": false}"#,
+            r#"{"wait_for_result": true}"#,
+            r#"{"storage": "file_storage"}"#,
+            r#"{"num_consumers": 0}"#,
+            r#"{"queue_size": 0}"#,
+        ] {
+            assert!(queue(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn retries_have_limits_that_make_sense() {
+        assert_eq!(retry("{}"), Ok(RetryOptions::default()));
+        for wrong in [
+            r#"{"randomization_factor": 1.5}"#,
+            r#"{"multiplier": 0.5}"#,
+            r#"{"max_elapsed_time": "1s"}"#,
+        ] {
+            assert!(retry(wrong).is_err(), "{wrong}");
+        }
+        assert!(retry(r#"{"max_elapsed_time": "0"}"#).is_ok());
+        assert!(retry(r#"{"max_elapsed_time": "1s", "enabled": false}"#).is_ok());
     }
 }

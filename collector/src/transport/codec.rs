@@ -29,6 +29,11 @@ pub struct BytesEncoder;
 #[derive(Clone, Copy, Debug)]
 pub struct FramesEncoder;
 
+/// Messages up to this size are copied out of their buffer. The library makes its buffers at least
+/// so large, and a queue full of small messages in large buffers would take up far more memory than
+/// it accounts for.
+const COPY_LIMIT: usize = 8 * 1024;
+
 impl Codec for RawServerCodec {
     type Encode = Bytes;
     type Decode = Bytes;
@@ -64,7 +69,13 @@ impl Decoder for RawDecoder {
     type Error = Status;
 
     fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(src.copy_to_bytes(src.remaining())))
+        let size = src.remaining();
+        if size <= COPY_LIMIT && src.chunk().len() == size {
+            let message = Bytes::copy_from_slice(src.chunk());
+            src.advance(size);
+            return Ok(Some(message));
+        }
+        Ok(Some(src.copy_to_bytes(size)))
     }
 }
 

@@ -14,6 +14,8 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use spanmesh_collector::config::ProcessEnvironment;
 use spanmesh_collector::service::{FinalAccount, Plan, Service};
 
@@ -136,6 +138,25 @@ pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Ve
         status: parts.status,
         headers: parts.headers,
         body: body.collect().await.unwrap().to_bytes(),
+    }
+}
+
+/// Posts a protobuf request; the status code, or `None` if there was no answer.
+pub async fn try_post(url: &str, body: Vec<u8>) -> Option<u16> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let request = Request::post(url)
+        .header("content-type", "application/x-protobuf")
+        .body(Full::new(body.into()))
+        .unwrap();
+    let response = client.request(request).await.ok()?;
+    Some(response.status().as_u16())
+}
+
+/// Exports over gRPC; whether it was taken.
+pub async fn try_export(endpoint: &str, request: ExportTraceServiceRequest) -> bool {
+    match TraceServiceClient::connect(endpoint.to_owned()).await {
+        Ok(mut client) => client.export(request).await.is_ok(),
+        Err(_) => false,
     }
 }
 

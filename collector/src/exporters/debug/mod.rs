@@ -5,7 +5,7 @@
 
 mod format;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -93,12 +93,13 @@ impl Exporter for Debug {
             let text = text.map_err(|error| ExportError::Permanent {
                 message: format!("the batch cannot be decoded: {error}"),
             })?;
-            std::io::stdout()
-                .lock()
-                .write_all(text.as_bytes())
-                .map_err(|error| ExportError::Permanent {
-                    message: format!("cannot write to standard output: {error}"),
-                })?;
+            // Whoever reads standard output may be slow, and must not hold up a worker.
+            let write = move || io::stdout().lock().write_all(text.as_bytes());
+            let written = tokio::task::spawn_blocking(write).await;
+            let written = written.map_err(io::Error::other).flatten();
+            written.map_err(|error| ExportError::Permanent {
+                message: format!("cannot write to standard output: {error}"),
+            })?;
             Ok(Delivered::default())
         })
     }

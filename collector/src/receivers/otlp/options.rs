@@ -45,8 +45,26 @@ pub(super) struct GrpcOptions {
     max_recv_msg_size_mib: Option<usize>,
     /// Requests at the same time on one connection.
     pub(super) max_concurrent_streams: Option<u32>,
+    #[serde(rename = "transport")]
+    _transport: Transport,
+    /// Accepted for the sake of existing files: nothing reads a client's metadata, and buffers are
+    /// sized by what arrives.
+    #[serde(rename = "include_metadata")]
+    _include_metadata: bool,
+    #[serde(rename = "read_buffer_size")]
+    _read_buffer_size: usize,
+    #[serde(rename = "write_buffer_size")]
+    _write_buffer_size: usize,
     /// TLS, if the key is there.
     pub(super) tls: Option<ServerTlsOptions>,
+}
+
+/// What carries gRPC.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Transport {
+    #[default]
+    Tcp,
 }
 
 /// `protocols.http`.
@@ -60,6 +78,9 @@ pub(super) struct HttpOptions {
     traces_url_path: String,
     logs_url_path: String,
     metrics_url_path: String,
+    /// Accepted for the sake of existing files: nothing reads a client's metadata.
+    #[serde(rename = "include_metadata")]
+    _include_metadata: bool,
     /// TLS, if the key is there.
     pub(super) tls: Option<ServerTlsOptions>,
 }
@@ -103,6 +124,10 @@ impl Default for GrpcOptions {
             endpoint: "localhost:4317".to_owned(),
             max_recv_msg_size_mib: None,
             max_concurrent_streams: None,
+            _transport: Transport::Tcp,
+            _include_metadata: false,
+            _read_buffer_size: 0,
+            _write_buffer_size: 0,
             tls: None,
         }
     }
@@ -142,6 +167,7 @@ impl Default for HttpOptions {
             traces_url_path: Signal::Traces.http_path().to_owned(),
             logs_url_path: Signal::Logs.http_path().to_owned(),
             metrics_url_path: Signal::Metrics.http_path().to_owned(),
+            _include_metadata: false,
             tls: None,
         }
     }
