@@ -63,7 +63,7 @@ setup-rust:
 setup-python: .venv/.complete
 
 .venv/.complete: tests/requirements.txt
-	@$(call need,python3,install Python 3.10 or newer)
+	@$(call need,python3,install Python 3.11 or newer)
 	@echo "setup: Python packages into .venv"
 	@python3 -m venv --clear .venv $(call or_fail,python3 cannot make a virtual environment; on Debian install python3-venv)
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r $< $(call or_fail,pip could not install tests/requirements.txt)

@@ -107,6 +107,18 @@ def test_an_answer_that_never_comes_is_given_up_and_retried(run: Run, sink: Sink
     solo.settle(sink.telemetry, timeout=60, duplicates=True)
 
 
+@pytest.mark.parametrize(("failing", "taken"), [("logs", "spans"), ("traces", "logs")])
+def test_one_signal_that_fails_does_not_hold_up_the_other(
+    run: Run, sink: Sink, failing: str, taken: str
+) -> None:
+    solo = Solo(run, collector=sink.port)
+    sink.behaviour = Behaviour(fail=grpc.StatusCode.UNAVAILABLE, only=failing)
+    solo.driver.load([alone() for _ in range(10)])
+    wait_for(lambda: len(getattr(sink.telemetry(), taken)) == 10, f"ten {taken} had arrived", 40)
+    sink.behaviour = ACCEPT
+    solo.settle(sink.telemetry, timeout=60)
+
+
 def test_a_drained_shutdown_loses_nothing(run: Run, sink: Sink) -> None:
     solo = Solo(run, collector=sink.port)
     solo.driver.load([alone() for _ in range(100)])

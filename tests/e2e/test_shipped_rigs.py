@@ -6,7 +6,9 @@ and what its containers would run is run natively, with host names mapped to loo
 
 from __future__ import annotations
 
+import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,12 @@ def test_the_compose_file_names_what_there_is() -> None:
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             assert not source.startswith(".") or (COMPOSE / source).is_file(), name
+
+
+def test_the_images_are_built_from_every_member_of_the_workspace() -> None:
+    members = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
+    copied = re.findall(r"^COPY (\S+) \1$", (COMPOSE / "Dockerfile").read_text(), re.M)
+    assert {member.split("/")[0] for member in members} == set(copied)
 
 
 def test_the_compose_rig_works_as_shipped(run: Run) -> None:

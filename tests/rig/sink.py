@@ -37,6 +37,8 @@ class Behaviour:
     """Seconds of a RetryInfo that comes with the failure."""
     reject: int = 0
     """How many records to refuse in a partial success; the first of the request are kept."""
+    only: str | None = None
+    """The one signal that this is about, `traces`, `logs` or `metrics`; others are taken."""
 
 
 ACCEPT = Behaviour()
@@ -102,10 +104,12 @@ class Sink:
             return self._metric_points
 
     def handle(
-        self, context: grpc.ServicerContext, keep: Callable[[Telemetry], int]
+        self, signal: str, context: grpc.ServicerContext, keep: Callable[[Telemetry], int]
     ) -> tuple[int, str]:
         """Act on one request; return how many of its records are refused, and why."""
         behaviour = self.behaviour
+        if behaviour.only not in {None, signal}:
+            behaviour = ACCEPT
         with self._lock:
             self.requests += 1
             self.metadata.append(
@@ -158,7 +162,7 @@ class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
             into.spans += records.spans_of(request)
             return len(into.spans)
 
-        refused, why = self._sink.handle(context, keep)
+        refused, why = self._sink.handle("traces", context, keep)
         answer = trace_service_pb2.ExportTraceServiceResponse()
         if refused:
             answer.partial_success.rejected_spans = refused
@@ -175,7 +179,7 @@ class _Logs(logs_service_pb2_grpc.LogsServiceServicer):
             into.logs += records.logs_of(request)
             return len(into.logs)
 
-        refused, why = self._sink.handle(context, keep)
+        refused, why = self._sink.handle("logs", context, keep)
         answer = logs_service_pb2.ExportLogsServiceResponse()
         if refused:
             answer.partial_success.rejected_log_records = refused
@@ -193,6 +197,6 @@ class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
             for outer in request.resource_metrics
             for scope in outer.scope_metrics
         )
-        self._sink.handle(context, lambda _: 0)
+        self._sink.handle("metrics", context, lambda _: 0)
         self._sink.keep_metrics(count)
         return metrics_service_pb2.ExportMetricsServiceResponse()
