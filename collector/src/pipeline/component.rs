@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use spanmesh_otlp::Signal;
+use spanmesh_otlp::response::PartialSuccess;
 
 use super::intake::Intakes;
 use super::options::{Batching, DeliveryOptions};
@@ -267,6 +268,17 @@ impl Batch {
             bytes.extend_from_slice(frame);
         }
         bytes.into()
+    }
+}
+
+// === impl Delivered ===
+
+impl From<PartialSuccess> for Delivered {
+    fn from(partial: PartialSuccess) -> Self {
+        Self {
+            rejected: partial.rejected,
+            message: partial.message,
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! [`Plan`] is a configuration whose components and wiring are right; [`Service`] is what runs.
 
+mod final_account;
 mod metrics_server;
 mod plan;
 mod run;
 mod telemetry_options;
 
+pub use self::final_account::FinalAccount;
 pub use self::plan::Plan;
-pub use self::run::{FinalAccount, Service};
+pub use self::run::Service;
 pub use self::telemetry_options::TelemetryOptions;
 
 /// What runs if no configuration is given: everything that arrives is printed.

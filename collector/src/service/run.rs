@@ -1,7 +1,7 @@
 //! The running collector.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::final_account::FinalAccount;
 use super::metrics_server;
 use super::plan::{Pipeline, Plan};
 use crate::config::ComponentId;
 use crate::pipeline::{
     Budget, BuildContext, Destination, Extension, Gate, Intake, Intakes, Phase, ProcessorConfig,
-    Receiver, ReceiverContext, Route, Stage, StartError, Totals, default_limit,
+    Receiver, ReceiverContext, Route, Stage, StartError, default_limit,
 };
 use crate::telemetry::{Registry, register_process};
 use crate::transport::Server;
@@ -31,17 +32,6 @@ pub struct Service {
     destinations: Vec<(Arc<Destination>, JoinSet<()>)>,
     extensions: Vec<(String, Box<dyn Extension>)>,
     metrics: Option<Server>,
-}
-
-/// Where everything went that the collector ever took.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FinalAccount {
-    /// By destination and signal; only those that something was taken for.
-    pub destinations: Vec<(String, Signal, Totals)>,
-    /// Items that receivers took. Each is accepted once by every destination of its pipelines.
-    pub received: u64,
-    /// Items that receivers told their clients to keep for the moment.
-    pub refused: u64,
 }
 
 /// The part of the memory budget that the queues of all destinations share out among themselves; the
@@ -294,75 +284,4 @@ impl fmt::Debug for Service {
             .field("addresses", &self.addresses())
             .finish_non_exhaustive()
     }
-}
-
-// === impl FinalAccount ===
-
-impl FinalAccount {
-    /// The sums over all destinations and signals.
-    pub fn totals(&self) -> Totals {
-        let mut sums = Totals::default();
-        for (_, _, totals) in &self.destinations {
-            sums.accepted += totals.accepted;
-            sums.sent += totals.sent;
-            sums.sampled_out += totals.sampled_out;
-            sums.queued += totals.queued;
-            for (reason, items) in &totals.dropped {
-                match sums.dropped.iter_mut().find(|(other, _)| other == reason) {
-                    Some((_, sum)) => *sum += items,
-                    None => sums.dropped.push((*reason, *items)),
-                }
-            }
-        }
-        sums
-    }
-
-    /// Writes a line for every destination and one for the sum into the log.
-    fn log(&self) {
-        for (exporter, signal, totals) in &self.destinations {
-            let Totals {
-                accepted,
-                sent,
-                sampled_out,
-                queued,
-                ..
-            } = totals;
-            let dropped = dropped_text(totals);
-            info!(
-                exporter,
-                signal = signal.name(),
-                accepted,
-                sent,
-                sampled_out,
-                dropped,
-                queued,
-                "account of a destination"
-            );
-        }
-        let totals = self.totals();
-        info!(
-            received = self.received,
-            refused = self.refused,
-            accepted = totals.accepted,
-            sent = totals.sent,
-            sampled_out = totals.sampled_out,
-            dropped = dropped_text(&totals),
-            queued = totals.queued,
-            "account"
-        );
-    }
-}
-
-/// `0`, or the sum with its parts: `12 (queue_full 10, shutdown 2)`.
-fn dropped_text(totals: &Totals) -> String {
-    let mut text = totals.dropped_total().to_string();
-    for (index, (reason, items)) in totals.dropped.iter().enumerate() {
-        let separator = if index == 0 { " (" } else { ", " };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{separator}{} {items}", reason.name());
-    }
-    if !totals.dropped.is_empty() {
-        text.push(')');
-    }
-    text
 }

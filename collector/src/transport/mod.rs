@@ -4,6 +4,7 @@
 mod codec;
 mod compression;
 mod connect;
+mod error;
 mod listener;
 mod server;
 mod tls;
@@ -11,6 +12,7 @@ mod tls;
 pub use self::codec::{Frames, RawClientCodec, RawServerCodec};
 pub use self::compression::{Compression, DecompressError, Encoding, compress, decompress};
 pub use self::connect::{ConnectError, Connector, Target};
+pub use self::error::describe;
 pub use self::listener::Listener;
 pub use self::server::{Limits, Server};
 pub use self::tls::{ClientTlsOptions, ServerTlsOptions};

@@ -25,7 +25,7 @@ use crate::pipeline::{
     Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
     ExporterConfig, ExporterFactory, StartError,
 };
-use crate::transport::{Compression, RawClientCodec};
+use crate::transport::{Compression, RawClientCodec, describe};
 
 /// Makes `otlp_grpc` exporters.
 #[derive(Debug)]
@@ -112,15 +112,8 @@ impl Exporter for OtlpGrpc {
             }
             // An answer that cannot be read is still the answer of a server that took the batch.
             let partial = response::decode(&response).ok().flatten();
-            Ok(partial.map(delivered).unwrap_or_default())
+            Ok(partial.map(Delivered::from).unwrap_or_default())
         })
-    }
-}
-
-fn delivered(partial: response::PartialSuccess) -> Delivered {
-    Delivered {
-        rejected: partial.rejected,
-        message: partial.message,
     }
 }
 
@@ -159,20 +152,6 @@ fn is_too_large(status: &tonic::Status, has_retry_info: bool) -> bool {
         Code::OutOfRange => speaks_of_size(),
         _ => false,
     }
-}
-
-/// An error with what caused it: the outer ones tend to say no more than "transport error".
-fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::pipeline::{
     Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
     ExporterConfig, ExporterFactory, StartError,
 };
-use crate::transport::{Compression, Connector, compress};
+use crate::transport::{Compression, Connector, compress, describe};
 
 /// Makes `otlp_http` exporters.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ impl OtlpHttp {
                 response::decode(&body).ok().flatten()
             };
             // An answer that cannot be read is still the answer of a server that took the batch.
-            return Ok(partial.map(delivered).unwrap_or_default());
+            return Ok(partial.map(Delivered::from).unwrap_or_default());
         }
         Err(classify(parts.status, &parts.headers, is_json, &body))
     }
@@ -171,13 +171,6 @@ impl OtlpHttp {
             Some(value) => value.as_bytes().starts_with(b"application/json"),
             None => self.config.encoding == Encoding::Json,
         }
-    }
-}
-
-fn delivered(partial: response::PartialSuccess) -> Delivered {
-    Delivered {
-        rejected: partial.rejected,
-        message: partial.message,
     }
 }
 
@@ -207,17 +200,6 @@ fn classify(
     } else {
         ExportError::Permanent { message }
     }
-}
-
-/// An error with what caused it: the outer ones tend to say no more than "client error".
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

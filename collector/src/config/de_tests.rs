@@ -1,0 +1,104 @@
+//! Tests of the reader: types, defaults, and what messages say.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::super::{Span, yaml};
+use super::*;
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+struct Options {
+    endpoint: String,
+    size: u32,
+    timeout: Span,
+    mode: Mode,
+    headers: BTreeMap<String, String>,
+    list: Vec<f64>,
+    inner: Inner,
+    maybe: Option<Inner>,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+struct Inner {
+    on: bool,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    #[default]
+    Fast,
+    Slow,
+}
+
+fn read(text: &str) -> Result<Options, String> {
+    let node = yaml::parse("c.yaml", text).unwrap();
+    Section::new(&node, "exporters::x")
+        .read()
+        .map_err(|problems: Problems| problems.to_string())
+}
+
+#[test]
+fn sections_are_read_into_types() {
+    let options = read(
+        "endpoint: localhost:4317\nsize: 0x10\ntimeout: 1m30s\nmode: slow\n\
+         headers: {a: b, c: 1}\nlist: [1, 2.5]\ninner: {on: true}\nmaybe: {}\n",
+    );
+    let options = options.unwrap();
+    assert_eq!(options.endpoint, "localhost:4317");
+    assert_eq!(options.size, 16);
+    assert_eq!(options.timeout, Span::seconds(90));
+    assert_eq!(options.mode, Mode::Slow);
+    assert_eq!(options.headers["c"], "1");
+    assert_eq!(options.list, [1.0, 2.5]);
+    assert!(options.inner.on);
+    assert_eq!(options.maybe, Some(Inner::default()));
+}
+
+#[test]
+fn empty_sections_have_the_defaults() {
+    assert_eq!(read("").unwrap(), Options::default());
+    assert_eq!(
+        read("inner:\nheaders:\nlist:\nmaybe:\n").unwrap(),
+        Options::default()
+    );
+}
+
+#[test]
+fn errors_name_the_place_and_the_path() {
+    let p = |text| read(text).unwrap_err();
+    assert_eq!(
+        p("inner:\n  onn: true\n"),
+        "c.yaml:2:3: exporters::x::inner: unknown key \"onn\"; did you mean \"on\"?"
+    );
+    assert_eq!(
+        p("size: many\n"),
+        "c.yaml:1:7: exporters::x::size: expected u32, but found the text \"many\""
+    );
+    assert_eq!(
+        p("timeout: 5\n"),
+        "c.yaml:1:10: exporters::x::timeout: expected a duration with a unit, as in \"200ms\" \
+         or \"1m30s\", but found the text \"5\""
+    );
+    assert_eq!(
+        p("mode: slo\n"),
+        "c.yaml:1:7: exporters::x::mode: unknown value \"slo\"; did you mean \"slow\"?"
+    );
+    assert_eq!(
+        p("list: [1, {}]\n"),
+        "c.yaml:1:11: exporters::x::list::1: expected f64, but found a mapping"
+    );
+    assert_eq!(
+        p("inner: yes\n"),
+        "c.yaml:1:8: exporters::x::inner: expected a mapping, but found the text \"yes\""
+    );
+}
+
+#[test]
+fn all_unknown_keys_are_found_at_once() {
+    let message = read("endpont: a\nsizes: 1\ninner: {off: 1}\n").unwrap_err();
+    assert_eq!(message.lines().count(), 3, "{message}");
+}
