@@ -32,9 +32,19 @@ impl Section {
                 known: Vec::new(),
             });
         }
-        let value = serde_json::from_slice(text).map_err(|found| ConfigError {
-            path: name.to_owned(),
-            message: format!("{found}; expected a JSON object"),
+        let value = serde_json::from_slice(text).map_err(|found| {
+            let mut message = format!("{found}; expected a JSON object");
+            // The first byte of every protobuf message whose first field is one of text or bytes.
+            if text.first() == Some(&b'\n') {
+                message.push_str(
+                    " (Envoy hands JSON over from a google.protobuf.StringValue, \
+                     not from a google.protobuf.Struct)",
+                );
+            }
+            ConfigError {
+                path: name.to_owned(),
+                message,
+            }
         })?;
         Self::new(name.to_owned(), value)
     }

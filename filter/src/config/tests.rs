@@ -204,6 +204,12 @@ fn an_error_names_the_place_what_was_found_and_what_was_expected() {
 }
 
 #[test]
+fn a_protobuf_struct_in_place_of_text_is_named_as_such() {
+    let message = refused("\n\u{c}\n\u{5}spans");
+    assert!(message.contains("StringValue"), "{message}");
+}
+
+#[test]
 fn the_environment_stands_below_the_document() {
     let variables = [
         ("OTEL_SERVICE_NAME", "from-env"),

@@ -133,7 +133,8 @@ impl<'a> Record<'a> {
     }
 
     fn write_server(&self, writer: &mut AttributeWriter<'_>) {
-        writer.text(semconv::URL_PATH, self.request.path());
+        // Absent where Envoy's codec refused the request before it had a path.
+        writer.text_if(semconv::URL_PATH, self.request.path());
         writer.text_if(semconv::URL_QUERY, &self.query);
         writer.text_if(semconv::URL_SCHEME, address::scheme(self.request));
         writer.host_port(
