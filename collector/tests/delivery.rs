@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -436,6 +437,50 @@ async fn stopping_under_load_loses_nothing_that_was_acknowledged() {
     let lost = acknowledged.difference(&arrived).count();
     assert_eq!(lost, 0, "of {} acknowledged spans", acknowledged.len());
     assert_eq!(account.totals().sent, arrived.len() as u64);
+}
+
+#[tokio::test]
+async fn without_a_queue_clients_hear_what_the_back_end_said() {
+    let sink = GrpcSink::with_script([
+        Ok(ExportTraceServiceResponse::default()),
+        Err(tonic::Status::invalid_argument("no")),
+        Err(tonic::Status::unavailable("not now")),
+        Err(tonic::Status::invalid_argument("no")),
+        Err(tonic::Status::unavailable("not now")),
+    ]);
+    let address = sink.serve().await;
+    let text = grpc_exporter(address, "sending_queue: {enabled: false}").replace(
+        "initial_interval: 10ms, max_interval: 50ms",
+        "enabled: false",
+    );
+    let collector = Collector::start(&text).await;
+    let post = async || {
+        let headers = [("content-type", "application/x-protobuf")];
+        let body = traces(0..10).encode_to_vec();
+        collector.post("/v1/traces", &headers, body).await
+    };
+    assert_eq!(post().await.status, 200);
+    assert_eq!(
+        sink.spans().len(),
+        10,
+        "the answer came before the back end's"
+    );
+    assert_eq!(post().await.status, 500);
+    let answer = post().await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.headers.contains_key("retry-after"));
+
+    let mut client = TraceServiceClient::connect(collector.grpc()).await.unwrap();
+    let error = client.export(traces(0..10)).await.unwrap_err();
+    assert_eq!(error.code(), Code::Internal);
+    let error = client.export(traces(0..10)).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    let details = status::Status::decode(error.details()).unwrap();
+    assert!(details.retry_delay.is_some());
+
+    let account = collector.stop(DRAIN).await;
+    assert_eq!((account.received, account.refused), (10, 40));
+    assert_eq!(account.totals().sent, 10);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use spanmesh_otlp::Signal;
 
+use super::result::Watcher;
 use crate::telemetry::Registry;
 
 /// The account of one destination.
@@ -33,6 +34,8 @@ pub struct Custody {
     account: Arc<Account>,
     signal: Signal,
     items: u64,
+    /// Who waits to hear what became of the items.
+    watcher: Option<Arc<Watcher>>,
 }
 
 /// Why items did not arrive.
@@ -83,6 +86,7 @@ impl Account {
             account: self.clone(),
             signal,
             items,
+            watcher: None,
         }
     }
 
@@ -218,6 +222,11 @@ impl Custody {
         self.items
     }
 
+    /// From now on `watcher` hears of what becomes of the items.
+    pub(super) fn watch(&mut self, watcher: Arc<Watcher>) {
+        self.watcher = Some(watcher);
+    }
+
     /// The destination took the items, except for `rejected` of them.
     pub fn sent(mut self, rejected: u64) {
         let rejected = rejected.min(self.items);
@@ -226,14 +235,14 @@ impl Custody {
             .sent
             .fetch_add(self.items - rejected, Ordering::Release);
         columns.dropped[DropReason::Rejected as usize].fetch_add(rejected, Ordering::Release);
-        self.items = 0;
+        self.settled(None);
     }
 
     /// The items were left out on purpose.
     pub fn sampled_out(mut self) {
         let columns = self.account.columns(self.signal);
         columns.sampled_out.fetch_add(self.items, Ordering::Release);
-        self.items = 0;
+        self.settled(None);
     }
 
     /// The items will not arrive.
@@ -249,12 +258,20 @@ impl Custody {
             account: self.account.clone(),
             signal: self.signal,
             items,
+            watcher: self.watcher.clone(),
         }
     }
 
     fn settle_dropped(&mut self, reason: DropReason) {
         let columns = self.account.columns(self.signal);
         columns.dropped[reason as usize].fetch_add(self.items, Ordering::Release);
+        self.settled(Some(reason));
+    }
+
+    fn settled(&mut self, dropped: Option<DropReason>) {
+        if let Some(watcher) = &self.watcher {
+            watcher.settled(self.items, dropped);
+        }
         self.items = 0;
     }
 }

@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::account::{Account, DropReason};
-use super::budget::Budget;
 use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter};
 use super::options::{Batching, DeliveryOptions};
 use super::queue::{Lane, Load, Queue};
@@ -58,18 +57,13 @@ impl Destination {
     ) -> Arc<Self> {
         let account = Arc::new(Account::default());
         let size = options.queue.queue_size.unwrap_or(default_queue_bytes);
-        let queue = Arc::new(Queue::new(
-            account.clone(),
-            Budget::new(size),
-            options.queue.sizer,
-            options.queue.block_on_overflow,
-            options.max_batch_bytes,
-        ));
+        let (queue, max_batch_bytes) = (&options.queue, options.max_batch_bytes);
+        let queue = Queue::new(account.clone(), queue, size, max_batch_bytes);
         let destination = Arc::new(Self {
             id: context.id.clone(),
             exporter,
             options,
-            queue,
+            queue: Arc::new(queue),
             account,
             phase,
             recovered: Notify::new(),

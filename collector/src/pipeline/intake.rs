@@ -1,10 +1,12 @@
 //! The entrance of the pipelines.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use spanmesh_otlp::Signal;
 
+use super::account::DropReason;
 use super::budget::Budget;
 use super::component::Processor;
 use super::gate::Gate;
@@ -37,11 +39,21 @@ pub struct Route {
     pub lanes: Vec<Lane>,
 }
 
-/// The collector takes nothing at the moment.
+/// Why a client has to keep its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// When the client should try again.
-    pub retry_after: Duration,
+pub enum Refusal {
+    /// The collector takes nothing at the moment.
+    Overloaded {
+        /// When the client should try again.
+        retry_after: Duration,
+    },
+    /// The client waited for the result, and the destination did not take the payload.
+    NotDelivered {
+        /// Why.
+        reason: DropReason,
+        /// When the client should try again; `None` if that makes no sense.
+        retry_after: Option<Duration>,
+    },
 }
 
 #[derive(Debug)]
@@ -107,20 +119,21 @@ impl Intake {
         }
     }
 
-    /// Takes a payload into the queues of all destinations. When this returns, the queues hold it.
+    /// Takes a payload into the queues of all destinations. When this returns, the queues hold it, or,
+    /// where clients wait for the result, the destination has it.
     ///
     /// A destination without room loses the payload, and counts that, if another one has room.
     ///
     /// # Errors
-    /// No destination has room, the memory budget is used up, or the collector is stopping; nothing
-    /// was taken.
+    /// No destination has room, the memory budget is used up, or the collector is stopping: nothing
+    /// was taken. Or the client waited for the result, and there was none.
     pub async fn admit(&self, payload: Payload) -> Result<(), Refusal> {
         let inner = &*self.inner;
         let items = payload.items();
         if items == 0 {
             return Ok(());
         }
-        let Some(_pass) = inner.gate.enter() else {
+        let Some(pass) = inner.gate.enter() else {
             return Err(self.refuse(items));
         };
         let size = payload.bytes().len() as u64;
@@ -145,15 +158,25 @@ impl Intake {
         if roomless > 0 && roomless == entries.len() {
             return Err(self.refuse(items));
         }
+        let mut outcomes = Vec::new();
         for (lane, payload, room) in entries {
             match room {
-                Some(room) => lane.push(&payload, room),
+                Some(room) => outcomes.extend(lane.push(&payload, room)),
                 None => lane.overflow(&payload),
             }
         }
         for (route, sampled_out, dropped) in left_out {
             for lane in &route.lanes {
                 lane.left_out(payload.signal(), sampled_out, dropped);
+            }
+        }
+        // The queues have it; what comes now must not hold up the gate.
+        drop(pass);
+        for outcome in outcomes {
+            // A sender that is gone without a word would be a defect, and counted as such.
+            if let Err(reason) = outcome.await.unwrap_or(Err(DropReason::Lost)) {
+                self.count_refused(items);
+                return Err(Refusal::not_delivered(reason));
             }
         }
         inner.accepted.add(items);
@@ -167,10 +190,54 @@ impl Intake {
     }
 
     fn refuse(&self, items: u64) -> Refusal {
+        self.count_refused(items);
+        Refusal::Overloaded {
+            retry_after: RETRY_AFTER,
+        }
+    }
+
+    fn count_refused(&self, items: u64) {
         self.inner.refused.add(items);
         self.refused.add(items);
-        Refusal {
-            retry_after: RETRY_AFTER,
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    fn not_delivered(reason: DropReason) -> Self {
+        let retry_after = match reason {
+            DropReason::QueueFull
+            | DropReason::RetriesExhausted
+            | DropReason::Shutdown
+            | DropReason::Lost => Some(RETRY_AFTER),
+            DropReason::Rejected
+            | DropReason::Refused
+            | DropReason::TooLarge
+            | DropReason::Processor => None,
+        };
+        Self::NotDelivered {
+            reason,
+            retry_after,
+        }
+    }
+
+    /// When the client should try again; `None` if that makes no sense.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { retry_after } => Some(*retry_after),
+            Self::NotDelivered { retry_after, .. } => *retry_after,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overloaded { .. } => f.write_str("the queues are full, try again later"),
+            Self::NotDelivered { reason, .. } => {
+                write!(f, "the destination did not take it: {}", reason.name())
+            }
         }
     }
 }
@@ -225,8 +292,8 @@ impl Route {
     }
 }
 
-impl std::fmt::Debug for Route {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Route")
             .field("processors", &self.processors.len())
             .field("lanes", &self.lanes.len())

@@ -16,6 +16,7 @@ mod memory;
 mod options;
 mod payload;
 mod queue;
+mod result;
 mod retry;
 
 pub use self::account::{Account, Custody, DropReason, Totals};

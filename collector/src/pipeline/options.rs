@@ -44,6 +44,9 @@ pub struct QueueOptions {
     pub sizer: Sizer,
     /// Whether clients wait for room instead of being refused.
     pub block_on_overflow: bool,
+    /// Whether clients get their answer when the destination has answered, instead of when the queue
+    /// holds their payload.
+    pub wait_for_result: bool,
     /// How payloads become batches in pipelines without a `batch` processor.
     pub batch: Option<Batching>,
 }
@@ -114,6 +117,9 @@ struct RawRetryOptions {
     max_elapsed_time: Span,
 }
 
+/// How many requests are on their way at most, if `sending_queue` is not enabled.
+const CONSUMERS_WITHOUT_QUEUE: usize = 100;
+
 // === impl QueueOptions ===
 
 impl Default for QueueOptions {
@@ -123,6 +129,7 @@ impl Default for QueueOptions {
             queue_size: None,
             sizer: Sizer::Bytes,
             block_on_overflow: false,
+            wait_for_result: false,
             batch: None,
         }
     }
@@ -147,20 +154,19 @@ impl TryFrom<RawQueueOptions> for QueueOptions {
     type Error = String;
 
     fn try_from(raw: RawQueueOptions) -> Result<Self, String> {
-        if !raw.enabled {
-            return Err(
-                "\"enabled: false\" is not available in this version: every destination \
-                        has a queue of its own"
-                    .to_owned(),
-            );
-        }
-        if raw.wait_for_result {
-            return Err("\"wait_for_result: true\" is not available in this version".to_owned());
-        }
         if let Some(storage) = raw.storage {
             return Err(format!(
                 "\"storage: {storage}\" is not available in this version"
             ));
+        }
+        if !raw.enabled {
+            // Without a queue every client waits for its own request, and as many are on their way
+            // as there are clients.
+            return Ok(Self {
+                num_consumers: CONSUMERS_WITHOUT_QUEUE,
+                wait_for_result: true,
+                ..Self::default()
+            });
         }
         if raw.num_consumers == 0 {
             return Err("expected \"num_consumers\" to be at least 1, but found 0".to_owned());
@@ -189,6 +195,7 @@ impl TryFrom<RawQueueOptions> for QueueOptions {
             queue_size: raw.queue_size,
             sizer,
             block_on_overflow: raw.block_on_overflow,
+            wait_for_result: raw.wait_for_result,
             batch: raw.batch,
         })
     }
@@ -341,10 +348,19 @@ mod tests {
     }
 
     #[test]
+    fn without_a_queue_clients_wait_for_the_result() {
+        assert!(queue(r#"{"enabled": false}"#).unwrap().wait_for_result);
+        assert!(
+            queue(r#"{"wait_for_result": true}"#)
+                .unwrap()
+                .wait_for_result
+        );
+        assert!(!queue("{}").unwrap().wait_for_result);
+    }
+
+    #[test]
     fn what_is_not_available_is_refused() {
         for wrong in [
-            r#"{"enabled": false}"#,
-            r#"{"wait_for_result": true}"#,
             r#"{"storage": "file_storage"}"#,
             r#"{"num_consumers": 0}"#,
             r#"{"queue_size": 0}"#,

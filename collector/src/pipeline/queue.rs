@@ -15,8 +15,9 @@ use tokio::sync::Notify;
 use super::account::{Account, Custody, DropReason};
 use super::budget::{Budget, Reservation};
 use super::gate::Gate;
-use super::options::{Batching, Sizer};
+use super::options::{Batching, QueueOptions, Sizer};
 use super::payload::Payload;
+use super::result::{Outcome, Watcher};
 
 /// One pipeline's entrance to a destination.
 #[derive(Clone, Debug)]
@@ -36,6 +37,7 @@ pub(super) struct Queue {
     budget: Arc<Budget>,
     sizer: Sizer,
     block_on_overflow: bool,
+    wait_for_result: bool,
     max_batch_bytes: usize,
 }
 
@@ -117,9 +119,15 @@ impl Lane {
         })
     }
 
-    /// Puts a payload into the room reserved for it.
-    pub(super) fn push(&self, payload: &Payload, room: Room) {
-        let custody = self.queue.account.accept(payload.signal(), payload.items());
+    /// Puts a payload into the room reserved for it. Returns what will become of it if the queue is
+    /// configured so that clients wait for that.
+    pub(super) fn push(&self, payload: &Payload, room: Room) -> Option<Outcome> {
+        let mut custody = self.queue.account.accept(payload.signal(), payload.items());
+        let outcome = self.queue.wait_for_result.then(|| {
+            let (watcher, outcome) = Watcher::new(payload.items());
+            custody.watch(watcher);
+            outcome
+        });
         let parcel = Parcel {
             bytes: payload.bytes().clone(),
             custody,
@@ -139,6 +147,7 @@ impl Lane {
         if wake {
             self.queue.wake.notify_one();
         }
+        outcome
     }
 
     /// Counts a payload for which there was no room while other destinations took it.
@@ -160,20 +169,21 @@ impl Lane {
 // === impl Queue ===
 
 impl Queue {
+    /// A queue that holds `size`, in units of the options' sizer.
     pub(super) fn new(
         account: Arc<Account>,
-        budget: Arc<Budget>,
-        sizer: Sizer,
-        block_on_overflow: bool,
+        options: &QueueOptions,
+        size: u64,
         max_batch_bytes: usize,
     ) -> Self {
         Self {
             state: Mutex::default(),
             wake: Notify::new(),
             account,
-            budget,
-            sizer,
-            block_on_overflow,
+            budget: Budget::new(size),
+            sizer: options.sizer,
+            block_on_overflow: options.block_on_overflow,
+            wait_for_result: options.wait_for_result,
             max_batch_bytes,
         }
     }

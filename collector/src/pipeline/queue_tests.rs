@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::*;
 
 fn queue(max_batch_bytes: usize) -> Arc<Queue> {
+    let options = QueueOptions::default();
     Arc::new(Queue::new(
         Arc::default(),
-        Budget::new(1_000_000),
-        Sizer::Bytes,
-        false,
+        &options,
+        1_000_000,
         max_batch_bytes,
     ))
 }
@@ -41,7 +41,7 @@ async fn push(lane: &Lane, items: u8) {
         .reserve(&payload, &memory, &Gate::default())
         .await
         .unwrap();
-    lane.push(&payload, room);
+    assert!(lane.push(&payload, room).is_none());
 }
 
 fn sizes(load: Load) -> Vec<u64> {

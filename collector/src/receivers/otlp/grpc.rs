@@ -32,6 +32,8 @@ struct Export {
 }
 
 const GRPC_STATUS: &str = "grpc-status";
+/// A header that every status of ours has, and none of the gRPC library's.
+const GRPC_DETAILS: &str = "grpc-status-details-bin";
 
 // === impl GrpcService ===
 
@@ -88,6 +90,9 @@ impl Service<Request<Incoming>> for GrpcService {
 /// Two codes that only the gRPC library sets mean something else in OTLP: OUT_OF_RANGE for a message
 /// that is too large would be retried for ever, and INTERNAL for a broken frame blames the server.
 fn correct_status(response: &mut Response<Body>) {
+    if response.headers().contains_key(GRPC_DETAILS) {
+        return;
+    }
     let Some(value) = response.headers_mut().get_mut(GRPC_STATUS) else {
         return;
     };
@@ -122,10 +127,13 @@ impl tower_service::Service<tonic::Request<Bytes>> for Export {
                 )
             })?;
             intake.admit(payload).await.map_err(|refusal| {
-                grpc_status(
-                    &status::Status::new(Code::Unavailable, "the queues are full, try again later")
-                        .with_retry_delay(refusal.retry_after),
-                )
+                let message = refusal.to_string();
+                grpc_status(&match refusal.retry_after() {
+                    Some(delay) => {
+                        status::Status::new(Code::Unavailable, message).with_retry_delay(delay)
+                    }
+                    None => status::Status::new(Code::Internal, message),
+                })
             })?;
             // The empty message: full success.
             Ok(tonic::Response::new(Bytes::new()))

@@ -14,7 +14,7 @@ use spanmesh_otlp::status::{Code, Status};
 use spanmesh_otlp::{Signal, json, response};
 
 use super::options::HttpOptions;
-use crate::pipeline::{Intakes, Payload};
+use crate::pipeline::{Intakes, Payload, Refusal};
 use crate::transport::{DecompressError, Encoding, decompress};
 
 /// Serves one port.
@@ -124,14 +124,7 @@ impl HttpService {
         };
         let payload = Payload::parse(signal, body)
             .map_err(|error| Failure::malformed(&error.path(), &error))?;
-        intake.admit(payload).await.map_err(|refusal| {
-            let message = "the queues are full, try again later";
-            let mut failure =
-                Failure::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
-            failure.status = failure.status.with_retry_delay(refusal.retry_after);
-            let seconds = refusal.retry_after.as_secs().max(1);
-            failure.with(header::RETRY_AFTER, HeaderValue::from(seconds))
-        })?;
+        intake.admit(payload).await.map_err(Failure::from)?;
         Ok(signal)
     }
 }
@@ -218,6 +211,19 @@ impl From<DecompressError> for Failure {
             DecompressError::TooLarge(limit) => Self::too_large(limit),
             DecompressError::Malformed(_) => Self::malformed("", &error),
         }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        let Some(delay) = refusal.retry_after() else {
+            return Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message);
+        };
+        let mut failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
+        failure.status = failure.status.with_retry_delay(delay);
+        let seconds = delay.as_secs().max(1);
+        failure.with(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 }
 
