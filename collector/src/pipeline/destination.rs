@@ -183,7 +183,8 @@ impl Destination {
             let mut last = self.phase.clone();
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = self.recovered.notified() => {}
+                // A hint of the destination is for this batch, whatever becomes of others.
+                () = self.recovered.notified(), if hint.is_none() => {}
                 // What was tried before the collector began to stop is tried again at once.
                 () = draining(&mut phase), if !was_draining => {}
                 () = abandoned(&mut last) => {}

@@ -300,3 +300,7 @@ impl fmt::Debug for Route {
             .finish()
     }
 }
+
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;

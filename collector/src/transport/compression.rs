@@ -43,6 +43,10 @@ pub enum DecompressError {
     Malformed(io::Error),
 }
 
+/// The largest window of zstd, 8 MiB, as RFC 9659 has it for HTTP: a body of a few bytes may ask for
+/// a window of any size.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
 /// The level that the libraries of both encodings call fast.
 const LEVEL: u32 = 1;
 
@@ -79,8 +83,12 @@ pub fn decompress(encoding: Encoding, body: Bytes, limit: usize) -> Result<Bytes
         Encoding::Gzip => read_limited(MultiGzDecoder::new(input), limit),
         Encoding::Zlib => read_limited(ZlibDecoder::new(input), limit),
         Encoding::Zstd => {
-            let decoder = zstd::stream::read::Decoder::new(input);
-            read_limited(decoder.map_err(DecompressError::Malformed)?, limit)
+            let mut decoder =
+                zstd::stream::read::Decoder::new(input).map_err(DecompressError::Malformed)?;
+            decoder
+                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .map_err(DecompressError::Malformed)?;
+            read_limited(decoder, limit)
         }
     }?;
     Ok(output.into())
@@ -186,6 +194,18 @@ mod tests {
             let body = compress(compression, &bomb).unwrap();
             let error = decompress(encoding, body, 9_999_999).unwrap_err();
             assert!(matches!(error, DecompressError::TooLarge(9_999_999)));
+        }
+    }
+
+    #[test]
+    fn windows_larger_than_http_allows_are_refused() {
+        let frames = vec![7; 100];
+        for (window_log, readable) in [(23, true), (24, false)] {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(window_log).unwrap();
+            encoder.write_all(&frames).unwrap();
+            let body: Bytes = encoder.finish().unwrap().into();
+            assert_eq!(decompress(Encoding::Zstd, body, 1000).is_ok(), readable);
         }
     }
 
