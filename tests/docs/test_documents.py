@@ -1,0 +1,101 @@
+"""The documents say what the programs do: names, examples, links."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from rig.collector import Collector
+from rig.mesh import Solo, alone, plugin
+from rig.process import ROOT, Run, wait_for
+from rig.programs import collector_binary
+from rig.sink import Sink
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "istio/README.md"])
+FILTER = (ROOT / "docs" / "filter.md").read_text()
+COLLECTOR = (ROOT / "docs" / "collector.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def names(text: str, pattern: str, **placeholders: list[str]) -> set[str]:
+    """Return the names in a document's code, each placeholder written out."""
+    found = {name for name in re.findall(r"`([^`\s]+)`", text) if re.fullmatch(pattern, name)}
+    for placeholder, values in placeholders.items():
+        found = {name.replace(placeholder, value) for name in found for value in values}
+    return found
+
+
+def anchors(path: Path) -> set[str]:
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", path.read_text(), re.M):
+        anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        repeated = sum(
+            re.fullmatch(rf"{re.escape(anchor)}(-\d+)?", one) is not None for one in found
+        )
+        found.add(f"{anchor}-{repeated}" if repeated else anchor)
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        file = path.parent / target if target else path
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
+
+
+def test_the_filters_statistics_are_documented_and_its_example_is_accepted(
+    run: Run, sink: Sink
+) -> None:
+    (example,) = blocks(FILTER, "json")
+    # Only where the telemetry goes is the rig's.
+    configuration = {**json.loads(example), "exporter": plugin()["exporter"]}
+    solo = Solo(run, collector=sink.port, configuration=configuration)
+    solo.driver.get(alone())
+    wait_for(lambda: solo.envoy.filter_stats().logs.sent == 1, "the record was sent")
+    assert solo.envoy.filter_stats().config_rejected == 0
+    stats = set(solo.envoy.stats("^wasmcustom%5C."))
+    signals = ["spans", "logs"]
+    assert names(FILTER, r"wasmcustom\.spanmesh\.[\w.]+", SIGNAL=signals) == stats
+    prometheus = {name.removeprefix("wasmcustom.").replace(".", "_") for name in stats}
+    assert names(FILTER, r"spanmesh_\w+", SIGNAL=signals) == prometheus
+
+
+def test_the_filters_attributes_are_those_in_the_code() -> None:
+    code = (ROOT / "filter" / "src" / "semconv.rs").read_text()
+    attributes = set(re.findall(r'&str = "([a-z_0-9]+(?:\.[a-z_0-9]+)+)"', code))
+    assert attributes
+    assert attributes <= names(FILTER, r"[a-z_0-9]+(\.[a-z_0-9]+)+")
+
+
+def test_the_collectors_metrics_are_documented(run: Run) -> None:
+    metrics = Collector(run).metrics().names
+    items = ["spans", "log_records", "metric_points"]
+    assert names(COLLECTOR, r"(otelcol|spanmesh)_\w+", ITEMS=items) == metrics
+
+
+def test_the_collectors_components_are_documented() -> None:
+    listed = subprocess.run([collector_binary(), "components"], capture_output=True, check=True)
+    available = {name for kind in yaml.safe_load(listed.stdout).values() for name in kind or []}
+    documented = set(re.findall(r"^### (\w+)$", COLLECTOR, re.M))
+    assert documented == available
+
+
+@pytest.mark.parametrize("example", blocks(COLLECTOR, "yaml"))
+def test_the_collector_accepts_the_examples(run: Run, example: str) -> None:
+    path = run.write("collector.yaml", example)
+    argv = [collector_binary(), "validate", "--config", path]
+    validated = subprocess.run(
+        argv, env={"TOKEN": "secret"}, capture_output=True, text=True, check=False
+    )
+    assert (validated.returncode, validated.stderr) == (0, "")
