@@ -28,7 +28,7 @@ def machine() -> str:
         platform.machine(),
     )
     load, _, _ = os.getloadavg()
-    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return (
         f"{today}, {os.cpu_count()} processors ({model}), Linux {platform.release()}, "
         f"load average {load:.1f} at the end"

@@ -100,7 +100,7 @@ def _report(compared: Sequence[Contender], results: Results, rounds: int, load: 
         "version",
         "CPU s per million spans",
         f"times {compared[0].name}",
-        "thousand spans/s",
+        "thousand spans/s through",
         "peak memory, MiB",
         "bytes/span out",
         "compressed requests out",

@@ -45,7 +45,7 @@ class Measurement:
 
     cpu_seconds_per_million: float
     spans_per_second: float
-    """As the load generator saw it: acknowledged spans over the time until the last answer."""
+    """From the first span that is sent to the last one that arrives."""
     memory_mib: float
     refused: int
     """Requests that were refused and sent again."""
@@ -65,12 +65,13 @@ def measure(run: Run, label: str, contender: Contender, load: Load) -> Measureme
         _send(load, load.warm_up, running.port)
         _delivered(contender, sink, load.warm_up)
         before, used_before = sink.totals(), cpu_seconds(pid)
+        begin = time.monotonic()
         outcome = _send(load, load.spans, running.port)
-        _delivered(contender, sink, load.warm_up + load.spans)
+        end = _delivered(contender, sink, load.warm_up + load.spans)
         used = cpu_seconds(pid) - used_before
         return Measurement(
             used / load.spans * 1e6,
-            outcome["acknowledged"] / outcome["seconds"],
+            load.spans / (end - begin),
             peak_memory_mib(pid),
             int(outcome["refused"]),
             sink.totals() - before,
@@ -93,13 +94,17 @@ def _send(load: Load, spans: int, port: int) -> dict[str, float]:
     return outcome
 
 
-def _delivered(contender: Contender, sink: Sink, spans: int) -> None:
-    """Wait until all spans have come, and a little longer: more would be as wrong as fewer."""
+def _delivered(contender: Contender, sink: Sink, spans: int) -> float:
+    """Wait until all spans have come and return the time of that.
+
+    Then wait a little longer: more would be as wrong as fewer.
+    """
     wait_for(
         lambda: sink.totals().spans >= spans,
         f"{contender.label}: all of {spans} spans at the sink",
         _DELIVERY_SECONDS,
     )
+    arrived = time.monotonic()
     time.sleep(0.5)
     totals = sink.totals()
     if totals.spans != spans or totals.malformed:
@@ -107,3 +112,4 @@ def _delivered(contender: Contender, sink: Sink, spans: int) -> None:
             f"{contender.label}: expected {spans} spans at the sink, found {totals.spans} "
             f"and {totals.malformed} malformed requests"
         )
+    return arrived
