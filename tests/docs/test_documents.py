@@ -71,6 +71,21 @@ def test_the_filters_statistics_are_documented_and_its_example_is_accepted(
     assert names(FILTER, r"spanmesh_\w+", SIGNAL=signals) == prometheus
 
 
+def test_the_filters_keys_are_documented(run: Run, sink: Sink) -> None:
+    """An unknown key is an error that lists the known ones."""
+    table = FILTER.split("## Configuration", 1)[1].split("###", 1)[0]
+    documented = set(re.findall(r"^\| `([\w.]+)` \|", table, re.M))
+    sections = {key.split(".")[0] for key in documented if "." in key}
+    solo = Solo(run, collector=sink.port, delivery="ecds")
+    wrong = [{"?": 1}, *({section: {"?": 1}} for section in sorted(sections))]
+    for number, configuration in enumerate(wrong, 1):
+        solo.update(configuration)
+        wait_for(lambda least=number: solo.envoy.update_counts()[1] >= least, "it was refused")
+    listed = re.findall(r"pluginConfig\.(?:(\w+)\.)?\?: unknown key; .* are (.*)", solo.envoy.log)
+    known = {f"{at}.{key}" if at else key for at, keys in listed for key in keys.split(", ")}
+    assert documented == known - sections
+
+
 def test_the_filters_attributes_are_those_in_the_code() -> None:
     code = (ROOT / "filter" / "src" / "semconv.rs").read_text()
     attributes = set(re.findall(r'&str = "([a-z_0-9]+(?:\.[a-z_0-9]+)+)"', code))
