@@ -329,6 +329,30 @@ async fn what_waits_is_delivered_when_the_back_end_comes_back() {
 }
 
 #[tokio::test]
+async fn one_success_brings_every_waiting_batch_forward() {
+    let sink = GrpcSink::with_script((0..3).map(|_| Err(tonic::Status::unavailable("not yet"))));
+    let address = sink.serve().await;
+    let text = grpc_exporter(address, "")
+        .replace("processors: [batch], ", "")
+        .replace("  batch: {timeout: 10ms}\n", "")
+        .replace(
+            "initial_interval: 10ms, max_interval: 50ms",
+            "initial_interval: 1m, max_interval: 1m",
+        );
+    let collector = Collector::start(&text).await;
+    for start in (0..30).step_by(10) {
+        send(&collector, start..start + 10).await;
+    }
+    eventually("all have failed once", async || sink.calls() == 3).await;
+    // Not before the answers have been read.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    send(&collector, 30..40).await;
+    eventually("all have arrived", async || sink.spans().len() == 40).await;
+    collector.stop(DRAIN).await;
+    assert_eq!(distinct_ids(&sink.spans()), all(0..40));
+}
+
+#[tokio::test]
 async fn stopping_delivers_what_waits_for_a_batch_and_what_waits_for_a_retry() {
     let sink = GrpcSink::with_script([Err(tonic::Status::unavailable("not yet"))]);
     let address = sink.serve().await;

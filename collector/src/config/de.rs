@@ -84,7 +84,7 @@ impl<'a> Section<'a> {
             Ok(value) => problems.or(value),
             Err(error) => {
                 problems.push(error.into());
-                problems.or(()).and(Err(Problems::default()))
+                Err(problems.ordered())
             }
         }
     }

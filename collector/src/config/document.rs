@@ -123,7 +123,7 @@ impl Document {
             problems.push(Problem::general(
                 "the section \"service\" is missing; it wires the components into pipelines",
             ));
-            return problems.or(()).and(Err(Problems::default()));
+            return Err(problems.ordered());
         };
         let place = service.place.clone();
         let keys = ["extensions", "pipelines", "telemetry"];

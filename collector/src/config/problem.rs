@@ -93,13 +93,19 @@ impl Problems {
     ///
     /// # Errors
     /// The problems, ordered by place.
-    pub fn or<T>(mut self, part: T) -> Result<T, Self> {
+    pub fn or<T>(self, part: T) -> Result<T, Self> {
         if self.0.is_empty() {
             return Ok(part);
         }
+        Err(self.ordered())
+    }
+
+    /// The problems, ordered by place, each once.
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
         self.0.sort_by(|a, b| a.place.cmp(&b.place));
         self.0.dedup();
-        Err(self)
+        self
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use spanmesh_otlp::Signal;
@@ -35,6 +36,8 @@ pub struct Destination {
     queue: Arc<Queue>,
     account: Arc<Account>,
     phase: watch::Receiver<Phase>,
+    /// Whether the last attempt failed for the moment.
+    failing: AtomicBool,
     /// Wakes those who wait for another attempt, because one went well.
     recovered: Notify,
     in_flight: Counter,
@@ -66,6 +69,7 @@ impl Destination {
             queue: Arc::new(queue),
             account,
             phase,
+            failing: AtomicBool::new(false),
             recovered: Notify::new(),
             in_flight: Counter::default(),
             finished: Counter::default(),
@@ -134,7 +138,6 @@ impl Destination {
     async fn attempt_until_settled(&self, load: Load) -> Option<Load> {
         let batch = load.batch();
         let mut backoff = Backoff::new(&self.options.retry, Instant::now());
-        let mut failures = 0_u32;
         loop {
             let mut phase = self.phase.clone();
             let was_draining = *phase.borrow() >= Phase::Draining;
@@ -148,7 +151,7 @@ impl Destination {
             };
             let (message, hint) = match result {
                 Ok(delivered) => {
-                    self.settle_sent(load, &delivered, failures);
+                    self.settle_sent(load, &delivered);
                     return None;
                 }
                 Err(ExportError::TooLarge { .. }) if batch.items > 1 => return Some(load),
@@ -169,8 +172,8 @@ impl Destination {
             if was_draining {
                 delay = delay.min(DRAINING_INTERVAL.max(hint.unwrap_or_default()));
             }
-            failures += 1;
-            if failures == 1 {
+            // Said once an outage, not for every batch that waits for its end.
+            if !self.failing.swap(true, Ordering::Relaxed) {
                 let exporter = self.id.as_str();
                 let items = batch.items;
                 warn!(
@@ -205,10 +208,10 @@ impl Destination {
         }
     }
 
-    fn settle_sent(&self, load: Load, delivered: &Delivered, failures: u32) {
+    fn settle_sent(&self, load: Load, delivered: &Delivered) {
         let exporter = self.id.as_str();
-        if failures > 0 {
-            info!(exporter, failures, "delivery works again");
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            info!(exporter, "delivery works again");
             self.recovered.notify_waiters();
         }
         if delivered.rejected > 0 || !delivered.message.is_empty() {
