@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::config::{Problems, Section};
 use crate::pipeline::{
     Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
-    ExporterConfig, ExporterFactory, QueueOptions, RetryOptions, StartError,
+    ExporterConfig, ExporterFactory, StartError,
 };
 
 /// Makes `nop` exporters.
@@ -33,15 +33,7 @@ impl ExporterFactory for Factory {
 
 impl ExporterConfig for Options {
     fn delivery(&self) -> DeliveryOptions {
-        DeliveryOptions {
-            queue: QueueOptions {
-                num_consumers: 1,
-                ..QueueOptions::default()
-            },
-            retry: RetryOptions::default(),
-            timeout: None,
-            max_batch_bytes: usize::MAX,
-        }
+        DeliveryOptions::in_order(usize::MAX)
     }
 
     fn build(self: Box<Self>, _context: &BuildContext) -> Result<Arc<dyn Exporter>, StartError> {

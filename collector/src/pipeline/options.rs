@@ -120,6 +120,24 @@ struct RawRetryOptions {
 /// How many requests are on their way at most, if `sending_queue` is not enabled.
 const CONSUMERS_WITHOUT_QUEUE: usize = 100;
 
+// === impl DeliveryOptions ===
+
+impl DeliveryOptions {
+    /// For exporters that write on this machine: one batch after the other, so that what is written
+    /// comes in the order of the requests.
+    pub fn in_order(max_batch_bytes: usize) -> Self {
+        Self {
+            queue: QueueOptions {
+                num_consumers: 1,
+                ..QueueOptions::default()
+            },
+            retry: RetryOptions::default(),
+            timeout: None,
+            max_batch_bytes,
+        }
+    }
+}
+
 // === impl QueueOptions ===
 
 impl Default for QueueOptions {

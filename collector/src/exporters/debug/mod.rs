@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::config::{Problems, Section};
 use crate::pipeline::{
     Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
-    ExporterConfig, ExporterFactory, QueueOptions, RetryOptions, StartError,
+    ExporterConfig, ExporterFactory, StartError,
 };
 
 /// Makes `debug` exporters.
@@ -61,16 +61,7 @@ impl ExporterFactory for Factory {
 
 impl ExporterConfig for Options {
     fn delivery(&self) -> DeliveryOptions {
-        DeliveryOptions {
-            // One consumer, so that lines come in the order of the requests.
-            queue: QueueOptions {
-                num_consumers: 1,
-                ..QueueOptions::default()
-            },
-            retry: RetryOptions::default(),
-            timeout: None,
-            max_batch_bytes: usize::MAX,
-        }
+        DeliveryOptions::in_order(usize::MAX)
     }
 
     fn build(self: Box<Self>, _context: &BuildContext) -> Result<Arc<dyn Exporter>, StartError> {

@@ -16,7 +16,7 @@ use spanmesh_otlp::json;
 use crate::config::{Problems, Section, Span};
 use crate::pipeline::{
     Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
-    ExporterConfig, ExporterFactory, QueueOptions, RetryOptions, StartError,
+    ExporterConfig, ExporterFactory, StartError,
 };
 
 /// Makes `file` exporters.
@@ -50,6 +50,9 @@ struct FileExporter {
     file: Arc<Mutex<File>>,
 }
 
+/// A line is at most so long before it becomes JSON.
+const MAX_BATCH_BYTES: usize = 16 << 20;
+
 // === impl Factory ===
 
 impl ExporterFactory for Factory {
@@ -67,16 +70,7 @@ impl ExporterFactory for Factory {
 
 impl ExporterConfig for Options {
     fn delivery(&self) -> DeliveryOptions {
-        DeliveryOptions {
-            // One consumer, so that lines come in the order of the requests.
-            queue: QueueOptions {
-                num_consumers: 1,
-                ..QueueOptions::default()
-            },
-            retry: RetryOptions::default(),
-            timeout: None,
-            max_batch_bytes: 16 << 20,
-        }
+        DeliveryOptions::in_order(MAX_BATCH_BYTES)
     }
 
     fn build(self: Box<Self>, context: &BuildContext) -> Result<Arc<dyn Exporter>, StartError> {
