@@ -68,8 +68,10 @@ pub(crate) struct SealedBatch {
     pub(crate) records: usize,
     /// What the records took of the budget.
     pub(crate) budget_bytes: usize,
-    /// How often it was sent so far.
-    pub(crate) attempts: u32,
+    /// Whether it failed before.
+    pub(crate) is_retry: bool,
+    /// How often a collector refused it for the moment.
+    pub(crate) refusals: u32,
     buffer: Vec<u8>,
     start: usize,
 }
@@ -158,7 +160,8 @@ impl OpenBatch {
             signal,
             records: self.records,
             budget_bytes: records_len,
-            attempts: 0,
+            is_retry: false,
+            refusals: 0,
             buffer: self.buffer,
             start,
         }

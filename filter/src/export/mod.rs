@@ -226,7 +226,7 @@ impl Exporter {
     }
 
     fn dispatch(&self, host: &impl Host, batch: &SealedBatch) -> Result<CallToken, DispatchError> {
-        if batch.attempts > 0 {
+        if batch.is_retry {
             self.stats.of(batch.signal).retried.add(batch.records);
         }
         let service = match batch.signal {
@@ -277,8 +277,8 @@ impl Exporter {
 
     fn failed(&mut self, host: &impl Host, mut batch: SealedBatch, status: u32) {
         self.stats.exports_failed.add(1);
-        batch.attempts = batch.attempts.saturating_add(1);
-        if !retry::retryable(status, batch.attempts) {
+        batch.is_retry = true;
+        if !retry::retryable(status, &mut batch.refusals) {
             self.complain(host.now(), batch.records, status);
             self.stats
                 .of(batch.signal)

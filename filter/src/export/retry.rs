@@ -25,12 +25,14 @@ mod code {
     pub(super) const DATA_LOSS: u32 = 15;
 }
 
-/// Whether a batch that failed with gRPC status `code` after `attempts` is worth another.
-pub(crate) fn retryable(code: u32, attempts: u32) -> bool {
+/// Whether a batch that failed with gRPC status `code` is worth another attempt; `refusals` is how
+/// often it was refused before, and is counted here.
+pub(crate) fn retryable(code: u32, refusals: &mut u32) -> bool {
     match code {
         code::UNAVAILABLE | code::DEADLINE_EXCEEDED => true,
         code::CANCELLED | code::ABORTED | code::OUT_OF_RANGE | code::DATA_LOSS => {
-            attempts < MAX_REFUSALS
+            *refusals += 1;
+            *refusals < MAX_REFUSALS
         }
         _ => false,
     }
@@ -78,13 +80,13 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_of_otlp() {
-        let retryable: Vec<u32> = (0..17).filter(|code| retryable(*code, 0)).collect();
+        let retryable: Vec<u32> = (0..17).filter(|code| retryable(*code, &mut 0)).collect();
         assert_eq!(retryable, [1, 4, 10, 11, 14, 15]);
     }
 
     #[test]
     fn only_a_silent_collector_is_tried_forever() {
-        let forever: Vec<u32> = (0..17).filter(|code| retryable(*code, 1000)).collect();
+        let forever: Vec<u32> = (0..17).filter(|code| retryable(*code, &mut 1000)).collect();
         assert_eq!(forever, [4, 14]);
     }
 
