@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rig import bootstrap
 from rig.bootstrap import COLLECTOR_CLUSTER, Document, Filter, Sidecar, any_of
+from rig.process import RigError
 from rig.programs import filter_module
 
 from bench import programs
@@ -126,4 +127,7 @@ def beside_natives() -> list[Variant]:
 
 def modules(paths: list[Path]) -> list[Variant]:
     """Return a bare Envoy and one with each of the modules, named by its path."""
+    for path in paths:
+        if not path.is_file():
+            raise RigError(f"no module at {path}")
     return [Variant(BARE), *(_ours(str(path), path.resolve()) for path in paths)]
