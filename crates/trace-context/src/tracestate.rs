@@ -109,11 +109,6 @@ impl<'a> TraceState<'a> {
         &self.text
     }
 
-    /// Appends the list as one header value.
-    pub fn write_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.text.as_bytes());
-    }
-
     /// Whether there is no member; such a list is not sent.
     pub fn is_empty(&self) -> bool {
         self.members == 0
