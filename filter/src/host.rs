@@ -5,12 +5,16 @@
 
 use std::time::Duration;
 
+use crate::config::Cluster;
 use crate::pairs::Pairs;
 
 /// The host functions, each with the outcome that the filter can act on.
 pub trait Host {
-    /// Nanoseconds since the Unix epoch; 0 if the proxy does not tell.
-    fn now(&self) -> u64;
+    /// Nanoseconds since the Unix epoch, for records; 0 if the proxy does not tell.
+    fn wall_clock(&self) -> u64;
+
+    /// Nanoseconds of a clock that never steps, for intervals; its start is not defined.
+    fn monotonic_clock(&self) -> u64;
 
     /// The request headers; empty outside a stream.
     fn request_headers(&self) -> Pairs;
@@ -78,8 +82,8 @@ pub enum ExpressionError {
 /// A unary gRPC call.
 #[derive(Clone, Copy, Debug)]
 pub struct GrpcCall<'a> {
-    /// Envoy's cluster name, never empty.
-    pub cluster: &'a str,
+    /// Where to.
+    pub cluster: &'a Cluster,
     /// The full service name, without slashes.
     pub service: &'a str,
     /// The method name.

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::config::Role;
 use crate::export::Signal;
 use crate::host::Host;
+use crate::kept::Kept;
 use crate::pairs::Pairs;
 use crate::propagation::{self, Hop};
 use crate::record::{Identity, Record, Side, log_record, span};
@@ -38,8 +39,9 @@ enum Phase {
 /// A request whose headers were seen.
 #[derive(Debug)]
 struct Seen {
-    /// As they arrived, before other filters and the route changed them.
-    headers: Pairs,
+    /// The headers as they arrived, before other filters and the route changed them; `None` where
+    /// no record needs them, or where there was no room.
+    kept: Option<Kept>,
     /// What the records are linked to; only an access log record can do without.
     identity: Option<Identity>,
     /// Whether a span is recorded.
@@ -68,7 +70,11 @@ impl Http {
         if let Some(hop) = &hop {
             hop.inject(host, &headers, &active.config.formats);
         }
-        self.phase = Phase::Seen(Seen::new(active, headers, hop));
+        let mut seen = active.seen(&headers, hop);
+        if active.is_recorded(&seen) {
+            seen.kept = Kept::new(&headers, active.config.value_limit, &active.kept_bytes);
+        }
+        self.phase = Phase::Seen(seen);
     }
 
     /// The stream has ended. Returns whether the root context should flush now.
@@ -76,40 +82,23 @@ impl Http {
         let Some(active) = &self.active else {
             return false;
         };
-        let seen = match std::mem::replace(&mut self.phase, Phase::Ignored) {
-            Phase::Seen(seen) => seen,
-            Phase::Ignored => return false,
+        match std::mem::replace(&mut self.phase, Phase::Ignored) {
+            Phase::Ignored => false,
+            Phase::Seen(seen) => match &seen.kept {
+                Some(kept) => active.record(host, &seen, &kept.request()),
+                None if active.is_recorded(&seen) => {
+                    active.record(host, &seen, &Request::new(&host.request_headers()))
+                }
+                None => active.record(host, &seen, &Request::default()),
+            },
             Phase::New => {
                 let headers = host.request_headers();
-                if Request::new(&headers).is_otlp_export() {
+                let request = Request::new(&headers);
+                if request.is_otlp_export() {
                     return false;
                 }
-                let hop = active.hop(&headers);
-                Seen::new(active, headers, hop)
-            }
-        };
-        active.record(host, &seen)
-    }
-}
-
-impl Seen {
-    fn new(active: &Active, headers: Pairs, hop: Option<Hop>) -> Self {
-        match hop {
-            Some(Hop {
-                identity, sampled, ..
-            }) => Self {
-                headers,
-                identity: Some(identity),
-                sampled,
-            },
-            None => {
-                let formats = &active.config.formats;
-                let identity = propagation::caller(&headers, formats, &active.stats);
-                Self {
-                    headers,
-                    identity,
-                    sampled: false,
-                }
+                let seen = active.seen(&headers, active.hop(&headers));
+                active.record(host, &seen, &request)
             }
         }
     }
@@ -130,14 +119,39 @@ impl Active {
         })
     }
 
+    /// What is remembered of a request, but for its headers.
+    fn seen(&self, headers: &Pairs, hop: Option<Hop>) -> Seen {
+        match hop {
+            Some(Hop {
+                identity, sampled, ..
+            }) => Seen {
+                kept: None,
+                identity: Some(identity),
+                sampled,
+            },
+            None => {
+                let identity = propagation::caller(headers, &self.config.formats, &self.stats);
+                Seen {
+                    kept: None,
+                    identity,
+                    sampled: false,
+                }
+            }
+        }
+    }
+
+    /// Whether any record is made of a request.
+    fn is_recorded(&self, seen: &Seen) -> bool {
+        seen.sampled || self.config.access_log
+    }
+
     /// Makes the records of a request that has ended. Returns whether a batch is full.
-    fn record(&self, host: &impl Host, seen: &Seen) -> bool {
+    fn record(&self, host: &impl Host, seen: &Seen, request: &Request<'_>) -> bool {
         self.stats.requests.add(1);
         if self.config.spans && !seen.sampled {
             self.stats.spans_sampled_out.add(1);
         }
-        let span = seen.identity.as_ref().filter(|_| seen.sampled);
-        if span.is_none() && !self.config.access_log {
+        if !self.is_recorded(seen) {
             return false;
         }
         let (stream, failed) = self.attributes.read(host);
@@ -145,13 +159,12 @@ impl Active {
             self.stats.attributes_failed.add(1);
         }
         let attributes = stream.attributes();
-        let request = Request::new(&seen.headers);
         let record = Record::new(
             self.side(&attributes),
-            &request,
+            request,
             &attributes,
             if attributes.start_time == 0 {
-                host.now()
+                host.wall_clock()
             } else {
                 0
             },
@@ -159,7 +172,7 @@ impl Active {
             self.config.value_limit,
         );
         let mut exporter = self.exporter.borrow_mut();
-        if let Some(identity) = span {
+        if let Some(identity) = seen.identity.as_ref().filter(|_| seen.sampled) {
             exporter.record(Signal::Traces, |out| span::encode(&record, identity, out));
         }
         if self.config.access_log {

@@ -10,6 +10,7 @@ pub mod config;
 pub mod export;
 pub mod host;
 pub mod http;
+mod kept;
 pub mod pairs;
 mod propagation;
 #[cfg(target_arch = "wasm32")]

@@ -109,6 +109,13 @@ pub(crate) mod tests {
         Pairs::new(bytes)
     }
 
+    impl Pairs {
+        /// The host's bytes.
+        pub(crate) fn into_bytes(self) -> Vec<u8> {
+            self.0
+        }
+    }
+
     #[test]
     fn pairs_come_back_in_order_with_repeats() {
         let list: &[(&[u8], &[u8])] = &[

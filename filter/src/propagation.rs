@@ -25,9 +25,24 @@ pub(crate) struct Hop {
     pub(crate) sampled: bool,
     /// B3's debug, to be passed on.
     debug: bool,
-    /// Whether the list that is passed on is the one that arrived.
-    tracestate_is_unchanged: bool,
+    /// The `tracestate` that is passed on.
+    tracestate: PassedOn,
 }
+
+/// What becomes of `tracestate`.
+#[derive(Debug)]
+enum PassedOn {
+    /// The headers go on as they arrived.
+    Unchanged,
+    /// No valid list arrived, and none is sent.
+    Nothing,
+    /// This list takes the place of what arrived.
+    Changed(TraceState<'static>),
+}
+
+/// A span keeps this much of the list, which is what the specification wants to be passed on at
+/// least.
+const MAX_RECORDED_TRACESTATE: usize = 512;
 
 impl Hop {
     /// Continues the context of the request, or starts a new trace.
@@ -63,11 +78,16 @@ impl Hop {
         });
         // A new trace id is random in all its bytes; of a continued one only its maker knows.
         let flags = context.as_ref().map_or(TraceFlags::RANDOM, |it| it.flags);
-        let tracestate_is_unchanged = changed.is_none();
-        let tracestate = match (&changed, tracestate) {
-            (Some(changed), _) => changed.as_str(),
-            (None, Some(unchanged)) => unchanged.as_str(),
-            (None, None) => "",
+        let recorded = changed.as_ref().or(tracestate).filter(|_| sampled);
+        let recorded = recorded.map(|list| {
+            let list = list.clone().truncated(MAX_RECORDED_TRACESTATE);
+            list.as_str().as_bytes().to_vec()
+        });
+        let passed_on = match (changed, tracestate) {
+            (Some(changed), _) if changed.is_empty() => PassedOn::Nothing,
+            (Some(changed), _) => PassedOn::Changed(changed),
+            (None, Some(_)) => PassedOn::Unchanged,
+            (None, None) => PassedOn::Nothing,
         };
         Self {
             identity: Identity {
@@ -75,11 +95,11 @@ impl Hop {
                 span_id: random.span_id(),
                 parent: context.as_ref().map(|it| it.parent_id),
                 flags: flags.with_sampled(sampled).bits(),
-                tracestate: tracestate.as_bytes().to_vec(),
+                tracestate: recorded.unwrap_or_default(),
             },
             sampled,
             debug,
-            tracestate_is_unchanged,
+            tracestate: passed_on,
         }
     }
 
@@ -110,13 +130,13 @@ impl Hop {
         if !formats.contains(&Format::TraceContext) {
             return;
         }
-        if self.identity.tracestate.is_empty() {
+        match &self.tracestate {
+            PassedOn::Changed(list) => set(header::TRACESTATE, list.as_str().as_bytes()),
             // Without a valid `traceparent` beside it, or not valid itself: it must not go on.
-            if has(header::TRACESTATE) {
+            PassedOn::Nothing if has(header::TRACESTATE) => {
                 host.remove_request_header(header::TRACESTATE);
             }
-        } else if !self.tracestate_is_unchanged {
-            set(header::TRACESTATE, &self.identity.tracestate);
+            PassedOn::Unchanged | PassedOn::Nothing => {}
         }
     }
 }

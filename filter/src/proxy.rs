@@ -3,9 +3,9 @@
 //! Contexts and their dispatch come from the SDK. Host functions are declared here wherever the
 //! SDK's wrapper panics on a status that a host can return, copies what need not be copied, or
 //! wants UTF-8; every status but Ok reads as "nothing". The one wrapper that is used is
-//! `dispatch_grpc_call`, since only it can register a call with the SDK's dispatcher; it panics on
-//! BadArgument, which Envoy gives for an empty cluster, and an empty cluster is a configuration
-//! error.
+//! `dispatch_grpc_call`, since only it can register a call with the SDK's dispatcher. It panics on
+//! statuses other than Ok, ParseFailure and InternalFailure; Envoy gives BadArgument for a target
+//! that is no message it knows, and [`Cluster`](crate::config::Cluster) never makes one.
 //!
 //! Spec: Proxy-WASM ABI 0.2.1.
 
@@ -40,8 +40,10 @@ const REQUEST_HEADERS: u32 = 0;
 const GRPC_RECEIVE_BUFFER: u32 = 5;
 /// `PluginConfiguration` of the ABI's buffer types.
 const PLUGIN_CONFIGURATION: u32 = 7;
-/// More than this of a collector's answer is not read: all that counts stands at its head.
-const MAX_RESPONSE: usize = 64 * 1024;
+/// The most that a client accepts of an answer, by OTLP 1.11.
+const MAX_RESPONSE: usize = 4 * 1024 * 1024;
+/// WASI's `CLOCK_MONOTONIC`.
+const CLOCK_MONOTONIC: u32 = 1;
 /// How many bytes `random_get` may be asked for at once is 64 KiB; a seed is far below.
 const SEED: usize = 32;
 
@@ -102,6 +104,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn random_get(buffer: *mut u8, size: usize) -> u16;
+    fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u16;
 }
 
 unsafe extern "C" {
@@ -111,7 +114,11 @@ unsafe extern "C" {
 
 thread_local! {
     /// A VM has one thread.
-    static WORKER: Worker = Worker { random: Random::new(seed()), budget: Budget::default() };
+    static WORKER: Worker = Worker {
+        random: Random::new(seed()),
+        budget: Budget::default(),
+        kept_bytes: Budget::default(),
+    };
 }
 
 /// The proxy, by its host functions.
@@ -202,11 +209,18 @@ impl HttpContext for ProxyHttp {
 }
 
 impl Host for Proxy {
-    fn now(&self) -> u64 {
+    fn wall_clock(&self) -> u64 {
         let mut time = 0;
         // SAFETY: the host writes one u64.
         unsafe { proxy_get_current_time_nanoseconds(&raw mut time) };
         time
+    }
+
+    fn monotonic_clock(&self) -> u64 {
+        let mut time = 0;
+        // SAFETY: the host writes one u64.
+        let errno = unsafe { clock_time_get(CLOCK_MONOTONIC, 1, &raw mut time) };
+        if errno == 0 { time } else { self.wall_clock() }
     }
 
     fn request_headers(&self) -> Pairs {
@@ -268,7 +282,7 @@ impl Host for Proxy {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
         let token = hostcalls::dispatch_grpc_call(
-            call.cluster,
+            call.cluster.target(),
             call.service,
             call.method,
             metadata,

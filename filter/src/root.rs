@@ -6,9 +6,11 @@
 //! A first configuration that is wrong is accepted, since Envoy would answer 500 to every request
 //! (even under FAIL_OPEN) or not start at all; traffic then passes untouched, and the log and a
 //! gauge say why. A wrong update is refused, and the configuration in force stays. A mark in
-//! Envoy's shared data, set by the first good configuration, tells the two apart.
+//! Envoy's shared data tells the two apart: a good configuration sets it on its first tick, and not
+//! before, since Envoy reads all static listeners before the first tick, and two of them may have
+//! plugins of one name.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ pub struct Worker {
     pub random: Random,
     /// The VM's memory for records.
     pub budget: Budget,
+    /// The VM's memory for requests that are under way.
+    pub kept_bytes: Budget,
 }
 
 /// One root context.
@@ -49,7 +53,7 @@ enum State {
     Refused(Box<Stats>),
     /// In force.
     Active(Rc<Active>),
-    /// Replaced; given up at this time, in Unix nanoseconds.
+    /// Replaced; given up at this time of the monotonic clock.
     Draining(Rc<Active>, u64),
     /// Nothing is left.
     Done,
@@ -63,11 +67,14 @@ pub(crate) struct Active {
     pub(crate) stats: Rc<Stats>,
     pub(crate) random: Random,
     pub(crate) exporter: RefCell<Exporter>,
+    pub(crate) kept_bytes: Budget,
     /// Whether the node is a gateway.
     pub(crate) is_gateway: bool,
     tick: Duration,
-    /// When the open batches were last sealed, in Unix nanoseconds.
-    flushed: RefCell<u64>,
+    /// When the open batches were last sealed, by the monotonic clock.
+    flushed: Cell<u64>,
+    /// The mark that says that this plugin had a good configuration, until it is set.
+    mark: RefCell<Option<String>>,
 }
 
 impl Root {
@@ -90,8 +97,7 @@ impl Root {
         let mark = format!("spanmesh.configured.{name}");
         match Config::new(document, environment) {
             Ok(config) => {
-                host.set_mark(&mark);
-                let active = Active::new(host, config, &self.worker);
+                let active = Active::new(host, config, &self.worker, mark);
                 host.set_tick_period(active.tick);
                 self.state = State::Active(Rc::new(active));
                 true
@@ -124,6 +130,9 @@ impl Root {
         match &self.state {
             State::Refused(stats) => stats.publish(host),
             State::Active(active) => {
+                if let Some(mark) = active.mark.take() {
+                    host.set_mark(&mark);
+                }
                 active.flush_when_due(host);
                 active.publish(host);
             }
@@ -165,7 +174,8 @@ impl Root {
                     return true;
                 }
                 let drain_timeout = active.config.export.drain_timeout.as_nanos() as u64;
-                self.state = State::Draining(active, host.now().saturating_add(drain_timeout));
+                self.state =
+                    State::Draining(active, host.monotonic_clock().saturating_add(drain_timeout));
                 false
             }
             State::Refused(stats) => {
@@ -186,7 +196,7 @@ impl Root {
             return;
         };
         let mut exporter = active.exporter.borrow_mut();
-        if !exporter.is_idle() && host.now() < *until {
+        if !exporter.is_idle() && host.monotonic_clock() < *until {
             return;
         }
         exporter.abandon();
@@ -198,7 +208,7 @@ impl Root {
 }
 
 impl Active {
-    fn new(host: &impl Host, config: Config, worker: &Worker) -> Self {
+    fn new(host: &impl Host, config: Config, worker: &Worker, mark: String) -> Self {
         let stats = Rc::new(Stats::define(host));
         let resource = Resource::new(host, &config);
         let envelope = Envelope::new(
@@ -218,8 +228,10 @@ impl Active {
             random: worker.random.clone(),
             exporter: RefCell::new(exporter),
             is_gateway: crate::resource::is_gateway(host),
-            tick: config.export.interval.min(MAX_TICK),
-            flushed: RefCell::new(0),
+            tick: tick(config.export.interval),
+            flushed: Cell::new(host.monotonic_clock()),
+            mark: RefCell::new(Some(mark)),
+            kept_bytes: worker.kept_bytes.clone(),
             stats,
             config,
         }
@@ -227,14 +239,14 @@ impl Active {
 
     /// Flushes if the interval is over or a batch is full; otherwise sends what waits for a retry.
     fn flush_when_due(&self, host: &impl Host) {
-        let now = host.now();
+        let now = host.monotonic_clock();
         let interval = self.config.export.interval.as_nanos() as u64;
         // Ticks are not exact: one that comes a little early must not cost a whole period.
         let slack = self.tick.as_nanos() as u64 / 2;
+        let is_due = now.saturating_add(slack) >= self.flushed.get().saturating_add(interval);
         let mut exporter = self.exporter.borrow_mut();
-        let mut flushed = self.flushed.borrow_mut();
-        if exporter.is_full() || now.saturating_add(slack) >= flushed.saturating_add(interval) {
-            *flushed = now;
+        if is_due || exporter.is_full() {
+            self.flushed.set(now);
             exporter.flush(host);
         } else {
             exporter.resend(host);
@@ -245,6 +257,12 @@ impl Active {
         self.stats.queue_bytes.set(self.exporter.borrow().held());
         self.stats.publish(host);
     }
+}
+
+/// The interval in equal parts of at most [`MAX_TICK`].
+fn tick(interval: Duration) -> Duration {
+    let parts = interval.as_nanos().div_ceil(MAX_TICK.as_nanos()).max(1);
+    interval / u32::try_from(parts).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

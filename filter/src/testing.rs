@@ -30,6 +30,10 @@ pub(crate) const START: u64 = 1_795_253_400_000_000_000;
 #[derive(Debug)]
 pub(crate) struct FakeHost {
     pub(crate) now: Cell<u64>,
+    uptime: Cell<u64>,
+    /// Whether it has `expr_create`.
+    pub(crate) has_cel: Cell<bool>,
+    expressions: RefCell<Vec<String>>,
     pub(crate) headers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
     pub(crate) properties: RefCell<HashMap<String, Vec<u8>>>,
     /// Why a call cannot be started, if it cannot.
@@ -64,6 +68,9 @@ impl Default for FakeHost {
     fn default() -> Self {
         Self {
             now: Cell::new(START),
+            uptime: Cell::default(),
+            has_cel: Cell::default(),
+            expressions: RefCell::default(),
             headers: RefCell::default(),
             properties: RefCell::default(),
             dispatch_error: Cell::default(),
@@ -118,7 +125,15 @@ impl FakeHost {
     }
 
     pub(crate) fn advance(&self, duration: Duration) {
-        self.now.set(self.now.get() + duration.as_nanos() as u64);
+        let nanos = duration.as_nanos() as u64;
+        self.now.set(self.now.get() + nanos);
+        self.uptime.set(self.uptime.get() + nanos);
+    }
+
+    /// A second later, a tick.
+    pub(crate) fn tick(&self, root: &mut Root) {
+        self.advance(Duration::from_secs(1));
+        root.on_tick(self);
     }
 
     /// The spans of all calls that were started.
@@ -226,6 +241,7 @@ pub(crate) fn worker() -> Worker {
     Worker {
         random: Random::new([7; 32]),
         budget: Budget::default(),
+        kept_bytes: Budget::default(),
     }
 }
 
@@ -249,8 +265,12 @@ pub(crate) fn text(value: &AnyValue) -> String {
 }
 
 impl Host for FakeHost {
-    fn now(&self) -> u64 {
+    fn wall_clock(&self) -> u64 {
         self.now.get()
+    }
+
+    fn monotonic_clock(&self) -> u64 {
+        self.uptime.get()
     }
 
     fn request_headers(&self) -> Pairs {
@@ -284,12 +304,38 @@ impl Host for FakeHost {
         self.properties.borrow().get(&path.join(".")).cloned()
     }
 
-    fn create_expression(&self, _text: &str) -> Result<Expression, ExpressionError> {
-        Err(ExpressionError::Unsupported)
+    fn create_expression(&self, text: &str) -> Result<Expression, ExpressionError> {
+        if !self.has_cel.get() {
+            return Err(ExpressionError::Unsupported);
+        }
+        let mut expressions = self.expressions.borrow_mut();
+        expressions.push(text.to_owned());
+        Ok(Expression(expressions.len() as u32 - 1))
     }
 
-    fn evaluate(&self, _expression: Expression) -> Option<Vec<u8>> {
-        None
+    /// Evaluates a list of paths, each as it is or as `has(path)?path:""`; one that is missing and
+    /// not guarded fails the whole.
+    fn evaluate(&self, expression: Expression) -> Option<Vec<u8>> {
+        let expressions = self.expressions.borrow();
+        let list = expressions[expression.0 as usize]
+            .strip_prefix('[')?
+            .strip_suffix(']')?;
+        let values: Option<Vec<Vec<u8>>> = list
+            .split(',')
+            .map(|item| match item.strip_prefix("has(") {
+                Some(guarded) => {
+                    let path = guarded.split(')').next()?;
+                    Some(self.property(&[path]).unwrap_or_default())
+                }
+                None => self.property(&[item]),
+            })
+            .collect();
+        let values = values?;
+        let list: Vec<(&[u8], &[u8])> = values
+            .iter()
+            .map(|value| (value.as_slice(), b"".as_slice()))
+            .collect();
+        Some(pairs(&list).into_bytes())
     }
 
     fn dispatch(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError> {
@@ -298,7 +344,7 @@ impl Host for FakeHost {
         }
         let mut calls = self.calls.borrow_mut();
         calls.push(Call {
-            cluster: call.cluster.to_owned(),
+            cluster: call.cluster.name().to_owned(),
             service: call.service.to_owned(),
             metadata: call.metadata.to_vec(),
             message: call.message.to_vec(),

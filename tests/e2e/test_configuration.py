@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from rig import mesh
+from rig.bootstrap import Filter
 from rig.mesh import Solo, alone
 from rig.process import Run, wait_for
+from rig.programs import filter_module
 from rig.sink import Sink
 
 BAD = [
@@ -41,6 +43,37 @@ def test_a_bad_first_configuration_lets_traffic_pass(
     time.sleep(0.5)
     assert not sink.telemetry().spans
     assert not sink.telemetry().logs
+
+
+def test_a_bad_configuration_beside_a_good_one_of_the_same_name(run: Run, sink: Sink) -> None:
+    # Envoy reads all static listeners before it starts, and ends if one of them is refused.
+    bad = Filter(filter_module(), {"expoter": {}})
+    solo = Solo(run, collector=sink.port, outbound_filter=bad)
+    solo.driver.load([alone() for _ in range(5)])
+    solo.settle(sink.telemetry)
+    wait_for(lambda: solo.envoy.filter_stats().config_rejected > 0, "the gauge was set")
+    assert "expoter" in solo.envoy.log
+
+
+# Envoy takes each of these for a protobuf message when it is given as the target of a call.
+@pytest.mark.parametrize("name", ["ingestion", "envoy", "mimir", "a" * 125])
+def test_any_name_of_a_cluster_works(run: Run, sink: Sink, name: str) -> None:
+    configuration = mesh.plugin(exporter={"clusters": [name]})
+    solo = Solo(run, collector=sink.port, configuration=configuration, collector_cluster=name)
+    solo.driver.load([alone() for _ in range(5)])
+    solo.settle(sink.telemetry)
+
+
+@pytest.mark.parametrize("name", ["missing", "outbound|4317||missing"])
+def test_a_cluster_that_envoy_does_not_have_keeps_the_records(
+    run: Run, sink: Sink, name: str
+) -> None:
+    configuration = mesh.plugin(exporter={"clusters": [name]})
+    solo = Solo(run, collector=sink.port, configuration=configuration)
+    made = solo.driver.load([alone() for _ in range(5)])
+    assert [one.status for one in made] == [200] * 5
+    wait_for(lambda: name in solo.envoy.log, "the log named the cluster")
+    wait_for(lambda: solo.envoy.filter_stats().spans.queued == 5, "the spans waited")
 
 
 def test_a_bad_first_configuration_by_discovery_lets_traffic_pass(run: Run, sink: Sink) -> None:

@@ -55,6 +55,9 @@ class Sidecar:
     """HTTP filters of the inbound listener that run before ours."""
     listeners: Literal["static", "lds"] = "static"
     namespace: str = "demo"
+    collector_cluster: str = COLLECTOR_CLUSTER
+    outbound_filter: Filter | None = None
+    """Another configuration of the filter for the outbound listener."""
 
 
 def wasm_configuration(plugin: Filter) -> Document:
@@ -83,6 +86,8 @@ def _http_filters(sidecar: Sidecar, direction: str, ecds: dict[str, Path]) -> li
     if direction == "INBOUND":
         filters += sidecar.earlier_filters
     plugin = sidecar.filter
+    if direction == "OUTBOUND" and sidecar.outbound_filter is not None:
+        plugin = sidecar.outbound_filter
     if plugin is not None and plugin.delivery == "ecds":
         filters.append(
             {
@@ -230,7 +235,7 @@ def bootstrap(
     """Return the bootstrap document. `lds` and `ecds` are the files that Envoy watches."""
     clusters = [
         _cluster("app", sidecar.app, "http1"),
-        _cluster(COLLECTOR_CLUSTER, sidecar.collector, "http2"),
+        _cluster(sidecar.collector_cluster, sidecar.collector, "http2"),
     ]
     if sidecar.app_grpc is not None:
         clusters.append(_cluster("app-grpc", sidecar.app_grpc, "http2"))

@@ -1,11 +1,17 @@
 //! The `OTEL_*` environment variables, which Istio sets through `vmConfig.env`.
 //!
 //! Source: opentelemetry-specification 1.60, `configuration/sdk-environment-variables.md`. They
-//! stand below the document: a key there wins. An empty variable is as good as an absent one.
+//! stand below the document: a key there wins. An empty variable is as good as an absent one; what
+//! cannot be used is ignored with a warning, as the specification wants it, since a variable may be
+//! meant for others.
 //!
 //! Left out: the exporter's variables, since a filter sends to an Envoy cluster and not to a URL.
 
-use super::{AttributeValue, ConfigError};
+use spanmesh_trace_context::Format;
+
+use super::AttributeValue;
+use crate::sampler::Sampler;
+use crate::semconv;
 
 /// The variables of one VM.
 #[derive(Clone, Debug, Default)]
@@ -30,78 +36,96 @@ impl Environment {
         }
     }
 
-    pub(super) fn service_name(&self) -> Option<String> {
-        self.service_name.clone()
-    }
-
-    /// `key=value` pairs, separated by commas, with percent-encoding.
-    pub(super) fn resource_attributes(&self) -> Result<Vec<(String, AttributeValue)>, ConfigError> {
-        let mut attributes = Vec::new();
-        for pair in self
-            .resource_attributes
-            .iter()
-            .flat_map(|list| list.split(','))
-        {
-            if pair.trim().is_empty() {
-                continue;
-            }
-            let decoded = pair.split_once('=').and_then(|(key, value)| {
-                let key = percent_decode(key.trim()).filter(|key| !key.is_empty())?;
-                Some((key, AttributeValue::String(percent_decode(value.trim())?)))
-            });
-            let Some(decoded) = decoded else {
-                let message = format!("found {pair:?}, expected key=value, percent-encoded");
-                return Err(error("OTEL_RESOURCE_ATTRIBUTES", message));
-            };
-            attributes.push(decoded);
+    /// The attributes of the resource; the service's name is the last of them, and so wins.
+    pub(super) fn resource_attributes(&self) -> Vec<(String, AttributeValue)> {
+        let list = self.resource_attributes.as_deref().unwrap_or_default();
+        let pairs = list.split(',').filter(|pair| !pair.trim().is_empty());
+        let decoded: Option<Vec<_>> = pairs.map(decode_pair).collect();
+        let mut attributes = decoded.unwrap_or_else(|| {
+            ignore(
+                "OTEL_RESOURCE_ATTRIBUTES",
+                list,
+                "key=value,… with percent-encoding",
+            );
+            Vec::new()
+        });
+        if let Some(name) = &self.service_name {
+            let name = AttributeValue::String(name.clone());
+            attributes.push((semconv::SERVICE_NAME.to_owned(), name));
         }
-        Ok(attributes)
+        attributes
     }
 
-    /// The names in the list.
-    pub(super) fn propagators(&self) -> Option<Vec<String>> {
-        let names = self.propagators.as_ref()?.split(',');
-        Some(names.map(|name| name.trim().to_owned()).collect())
+    /// The formats in the list, in order; `None` if it names none that is known.
+    pub(super) fn formats(&self) -> Option<Vec<Format>> {
+        let list = self.propagators.as_deref()?.to_ascii_lowercase();
+        let mut formats = Vec::new();
+        let mut is_known = false;
+        for name in list
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
+            match (Format::from_name(name), name) {
+                (Some(format), _) if !formats.contains(&format) => formats.push(format),
+                (Some(_), _) | (None, "baggage" | "none") => {}
+                (None, _) => {
+                    ignore(
+                        "OTEL_PROPAGATORS",
+                        name,
+                        "tracecontext, b3, b3multi, baggage or none",
+                    );
+                    continue;
+                }
+            }
+            is_known = true;
+        }
+        is_known.then_some(formats)
     }
 
     /// Whether the sampler heeds the parent, and the ratio for roots.
-    pub(super) fn sampler(&self) -> Result<Option<(bool, f64)>, ConfigError> {
-        let Some(name) = self.sampler.as_deref() else {
-            return Ok(None);
-        };
+    pub(super) fn sampler(&self) -> Option<(bool, f64)> {
+        let name = self.sampler.as_deref()?.to_ascii_lowercase();
         let (parent_based, root) = match name.strip_prefix("parentbased_") {
             Some(root) => (true, root),
-            None => (false, name),
+            None => (false, name.as_str()),
         };
         let ratio = match root {
             "always_on" => 1.0,
             "always_off" => 0.0,
-            "traceidratio" => self.sampler_ratio()?,
+            "traceidratio" => self.sampler_ratio(),
             _ => {
-                let message = format!(
-                    "found {name:?}, expected always_on, always_off or traceidratio, or one of \
-                     these after parentbased_"
-                );
-                return Err(error("OTEL_TRACES_SAMPLER", message));
+                let expected = "always_on, always_off or traceidratio, or parentbased_ with one";
+                ignore("OTEL_TRACES_SAMPLER", &name, expected);
+                return None;
             }
         };
-        Ok(Some((parent_based, ratio)))
+        Some((parent_based, ratio))
     }
 
-    fn sampler_ratio(&self) -> Result<f64, ConfigError> {
+    /// 1 if it is absent or cannot be used, as the specification has it.
+    fn sampler_ratio(&self) -> f64 {
         let Some(argument) = self.sampler_argument.as_deref() else {
-            return Ok(1.0);
+            return 1.0;
         };
-        let ratio = argument
-            .trim()
-            .parse()
-            .ok()
-            .filter(|ratio| (0.0..=1.0).contains(ratio));
-        ratio.ok_or_else(|| {
-            let message = format!("found {argument:?}, expected a number from 0 to 1");
-            error("OTEL_TRACES_SAMPLER_ARG", message)
-        })
+        let ratio = argument.trim().parse().ok();
+        ratio
+            .filter(|ratio| Sampler::new(true, *ratio).is_ok())
+            .unwrap_or_else(|| {
+                ignore(
+                    "OTEL_TRACES_SAMPLER_ARG",
+                    argument,
+                    "a probability from 0 to 1",
+                );
+                1.0
+            })
     }
+}
+
+fn decode_pair(pair: &str) -> Option<(String, AttributeValue)> {
+    let (key, value) = pair.split_once('=')?;
+    let key = percent_decode(key.trim()).filter(|key| !key.is_empty())?;
+    Some((key, AttributeValue::String(percent_decode(value.trim())?)))
 }
 
 fn percent_decode(text: &str) -> Option<String> {
@@ -119,10 +143,6 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// An error about a variable.
-pub(super) fn error(variable: &str, message: String) -> ConfigError {
-    ConfigError {
-        path: format!("environment variable {variable}"),
-        message,
-    }
+fn ignore(variable: &str, found: &str, expected: &str) {
+    log::warn!("environment variable {variable} is ignored: found {found:?}, expected {expected}");
 }

@@ -6,6 +6,7 @@
 //!
 //! Left out: everything that needs the proxy (the node's metadata); see `resource`.
 
+mod cluster;
 mod environment;
 mod section;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 use spanmesh_trace_context::Format;
 
+pub use self::cluster::Cluster;
 pub use self::environment::Environment;
 use self::section::Section;
 use crate::redact::Redaction;
@@ -40,6 +42,18 @@ const MAX_QUEUE_BYTES: u32 = 512 * 1024 * 1024;
 const DEFAULT_VALUE_BYTES: usize = 1024;
 const MIN_VALUE_BYTES: u32 = 16;
 const MAX_VALUE_BYTES: u32 = 64 * 1024;
+
+/// What gRPC sets itself, and what HTTP/2 forbids: with one of these each call would fail.
+const RESERVED_HEADERS: [&str; 8] = [
+    "connection",
+    "content-type",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// A resolved configuration.
 #[derive(Debug)]
@@ -109,7 +123,7 @@ pub enum Role {
 #[derive(Clone, Debug)]
 pub struct Export {
     /// Envoy clusters of collectors, in the order of preference; never empty.
-    pub clusters: Vec<String>,
+    pub clusters: Vec<Cluster>,
     /// A call that takes longer is given up, and tried again.
     pub timeout: Duration,
     /// Metadata of every call.
@@ -140,7 +154,7 @@ impl Config {
     /// The first key or value that cannot be used, with its path.
     pub fn new(document: &[u8], environment: &Environment) -> Result<Self, ConfigError> {
         let mut document = Section::document("pluginConfig", document)?;
-        let mut resource_attributes = environment.resource_attributes()?;
+        let mut resource_attributes = environment.resource_attributes();
         let wanted = "a string, a number, true or false";
         resource_attributes.extend(document.entries(
             "resource_attributes",
@@ -152,7 +166,7 @@ impl Config {
             enabled(&mut document, "access_log")?,
         );
         let config = Self {
-            service: Service::read(document.section("service")?, environment)?,
+            service: Service::read(document.section("service")?)?,
             resource_attributes,
             role: document.choice("role", &Role::WORDS)?.unwrap_or_default(),
             formats: formats(&mut document, environment)?,
@@ -169,9 +183,9 @@ impl Config {
 }
 
 impl Service {
-    fn read(mut section: Section, environment: &Environment) -> Result<Self, ConfigError> {
+    fn read(mut section: Section) -> Result<Self, ConfigError> {
         let service = Self {
-            name: section.text("name")?.or_else(|| environment.service_name()),
+            name: section.text("name")?,
             namespace: section.text("namespace")?,
             version: section.text("version")?,
         };
@@ -213,13 +227,15 @@ impl Role {
 impl Export {
     fn read(mut exporter: Section, mut batch: Section) -> Result<Self, ConfigError> {
         exporter.choice("protocol", &[("grpc", ())])?;
-        let clusters = exporter
-            .texts("clusters")?
-            .unwrap_or_else(|| vec![DEFAULT_CLUSTER.to_owned()]);
+        let clusters = exporter.texts("clusters")?;
+        let clusters = clusters.unwrap_or_else(|| vec![DEFAULT_CLUSTER.to_owned()]);
         if clusters.is_empty() {
             let message = "found an empty list, expected the name of an Envoy cluster";
             return Err(exporter.error("clusters", message.to_owned()));
         }
+        let clusters: Result<Vec<Cluster>, String> =
+            clusters.into_iter().map(Cluster::new).collect();
+        let clusters = clusters.map_err(|message| exporter.error("clusters", message))?;
         let millisecond = Duration::from_millis(1);
         let read = Self {
             clusters,
@@ -265,12 +281,9 @@ fn formats(document: &mut Section, environment: &Environment) -> Result<Vec<Form
     if let Some(names) = document.texts("propagators")? {
         return formats_of(&names).map_err(|message| document.error("propagators", message));
     }
-    match environment.propagators() {
-        Some(names) => {
-            formats_of(&names).map_err(|message| environment::error("OTEL_PROPAGATORS", message))
-        }
-        None => Ok(vec![Format::TraceContext]),
-    }
+    Ok(environment
+        .formats()
+        .unwrap_or_else(|| vec![Format::TraceContext]))
 }
 
 fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
@@ -291,7 +304,7 @@ fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
 }
 
 fn sampler(mut section: Section, environment: &Environment) -> Result<Sampler, ConfigError> {
-    let (parent_based, ratio) = environment.sampler()?.unwrap_or((true, 1.0));
+    let (parent_based, ratio) = environment.sampler().unwrap_or((true, 1.0));
     let sampler = Sampler::new(
         section.bool("parent_based")?.unwrap_or(parent_based),
         section.number("ratio")?.unwrap_or(ratio),
@@ -333,8 +346,8 @@ fn headers(exporter: &mut Section) -> Result<Vec<(String, String)>, ConfigError>
             let message = "expected a name of lower-case letters, digits, '_', '-' and '.'";
             return Err(exporter.error(&path, message.to_owned()));
         }
-        if name.starts_with("grpc-") || matches!(name.as_str(), "te" | "content-type" | "host") {
-            let message = "gRPC sets this header itself; it cannot be configured";
+        if name.starts_with("grpc-") || RESERVED_HEADERS.contains(&name.as_str()) {
+            let message = "HTTP/2 or gRPC keeps this header for itself; it cannot be configured";
             return Err(exporter.error(&path, message.to_owned()));
         }
     }

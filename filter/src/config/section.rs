@@ -13,6 +13,9 @@ use serde_json::{Map, Value};
 
 use super::ConfigError;
 
+/// No interval or timeout here makes sense beyond a day.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// An object of the document that is being read.
 #[derive(Debug)]
 pub(super) struct Section {
@@ -100,9 +103,9 @@ impl Section {
         least: Duration,
     ) -> Result<Option<Duration>, ConfigError> {
         let expected =
-            format!("a duration such as \"500ms\", \"10s\" or \"2m\", at least {least:?}");
+            format!("a duration such as \"500ms\", \"10s\" or \"2m\", from {least:?} to 24 hours");
         self.read(key, &expected, |value| {
-            parse_duration(value.as_str()?).filter(|duration| *duration >= least)
+            parse_duration(value.as_str()?).filter(|it| (least..=MAX_DURATION).contains(it))
         })
     }
 

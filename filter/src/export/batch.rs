@@ -114,6 +114,11 @@ impl OpenBatch {
         self.records
     }
 
+    /// How many bytes its records have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len().saturating_sub(self.room)
+    }
+
     /// Begins a record; its fields go to [`Self::buffer`].
     pub(crate) fn begin(&mut self) -> OpenRecord {
         let start = self.buffer.len();
@@ -144,7 +149,7 @@ impl OpenBatch {
 
     /// Writes the envelope around the records.
     pub(crate) fn seal(mut self, signal: Signal, envelope: &Envelope) -> SealedBatch {
-        let records_len = self.buffer.len().saturating_sub(self.room);
+        let records_len = self.bytes();
         let scope_len = envelope.scope.len() + records_len;
         let resource_len = envelope.resource.len() + bytes_field_len(SCOPE_RECORDS, scope_len);
         let mut head = Vec::with_capacity(self.room);

@@ -11,6 +11,7 @@
 
 mod batch;
 mod budget;
+mod complaint;
 mod response;
 mod retry;
 
@@ -21,20 +22,25 @@ pub(crate) use self::batch::OpenRecord;
 pub use self::batch::{Envelope, Signal};
 use self::batch::{OpenBatch, SealedBatch};
 pub use self::budget::Budget;
+use self::complaint::Complaints;
 use self::retry::Backoff;
-use crate::config::Export;
+use crate::config::{Cluster, Export};
 use crate::host::{CallToken, DispatchError, GrpcCall, Host};
 use crate::random::Random;
+use crate::record::text;
 use crate::stats::Stats;
 
 /// So many calls are under way at once: enough for throughput over a slow network, few enough that
 /// a collector that hangs does not hold every batch.
 const MAX_IN_FLIGHT: usize = 4;
+/// A batch of this many bytes is full: receivers commonly take 4 MiB, and a record may have many
+/// long attributes.
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// So many used buffers are kept for the next batches.
 const MAX_SPARE: usize = 2;
 
-/// A collector that refuses every batch is complained about this often, in nanoseconds.
-const COMPLAINT_INTERVAL: u64 = 60 * 1_000_000_000;
+/// So much of what a collector says is logged, in bytes.
+const MAX_LOGGED: usize = 200;
 
 /// gRPC's OK.
 const OK: u32 = 0;
@@ -59,8 +65,7 @@ pub struct Exporter {
     cluster: usize,
     /// What this exporter holds of the budget.
     held: usize,
-    /// Records dropped since the log last said so, and when that was, in Unix nanoseconds.
-    complaint: (usize, u64),
+    complaints: Complaints,
 }
 
 impl Exporter {
@@ -86,7 +91,7 @@ impl Exporter {
             backoff: Backoff::default(),
             cluster: 0,
             held: 0,
-            complaint: (0, 0),
+            complaints: Complaints::default(),
         }
     }
 
@@ -111,14 +116,18 @@ impl Exporter {
 
     /// Whether a batch is full, so that a flush should not wait for the tick.
     pub fn is_full(&self) -> bool {
-        let max = self.settings.max_records;
-        self.traces.records() >= max || self.logs.records() >= max
+        self.batch_is_full(&self.traces) || self.batch_is_full(&self.logs)
     }
 
-    /// Seals what there is, and sends what may be sent.
+    /// Seals what there is, and sends what may be sent. While the collector fails, only full
+    /// batches are sealed: many small ones would have to be sent one by one afterwards.
     pub fn flush(&mut self, host: &impl Host) {
-        self.seal(Signal::Traces);
-        self.seal(Signal::Logs);
+        if !self.backoff.is_failing() || self.batch_is_full(&self.traces) {
+            self.seal(Signal::Traces);
+        }
+        if !self.backoff.is_failing() || self.batch_is_full(&self.logs) {
+            self.seal(Signal::Logs);
+        }
         self.send(host, MAX_IN_FLIGHT);
     }
 
@@ -176,11 +185,15 @@ impl Exporter {
         };
         let (_, batch) = self.in_flight.swap_remove(at);
         if status == OK {
-            self.succeeded(batch, message);
+            self.succeeded(host, batch, message);
         } else {
             self.failed(host, batch, status);
         }
         self.send(host, MAX_IN_FLIGHT);
+    }
+
+    fn batch_is_full(&self, batch: &OpenBatch) -> bool {
+        batch.records() >= self.settings.max_records || batch.bytes() >= MAX_BATCH_BYTES
     }
 
     fn seal(&mut self, signal: Signal) {
@@ -204,7 +217,7 @@ impl Exporter {
             max_in_flight
         };
         while self.in_flight.len() < max_in_flight {
-            if self.queue.is_empty() || !self.backoff.allows(host.now()) {
+            if self.queue.is_empty() || !self.backoff.allows(host.monotonic_clock()) {
                 return;
             }
             let Some(batch) = self.queue.pop_front() else {
@@ -213,9 +226,12 @@ impl Exporter {
             match self.dispatch(host, &batch) {
                 Ok(token) => self.in_flight.push((token, batch)),
                 Err(error) => {
-                    if let DispatchError::UnknownCluster = error {
+                    if error == DispatchError::UnknownCluster
+                        && self.complaints.unknown_cluster.add(host, 1).is_some()
+                    {
                         log::error!(
-                            "exporter.clusters: Envoy has no cluster {:?}; records wait in the queue",
+                            "exporter.clusters: Envoy has no cluster {:?}; records wait in the \
+                             queue",
                             self.cluster()
                         );
                     }
@@ -233,8 +249,11 @@ impl Exporter {
             Signal::Traces => "opentelemetry.proto.collector.trace.v1.TraceService",
             Signal::Logs => "opentelemetry.proto.collector.logs.v1.LogsService",
         };
+        let Some(cluster) = self.settings.clusters.get(self.cluster) else {
+            return Err(DispatchError::UnknownCluster);
+        };
         host.dispatch(&GrpcCall {
-            cluster: self.cluster(),
+            cluster,
             service,
             method: "Export",
             metadata: &self.settings.headers,
@@ -243,15 +262,16 @@ impl Exporter {
         })
     }
 
+    /// The name of the cluster in use.
     fn cluster(&self) -> &str {
         self.settings
             .clusters
             .get(self.cluster)
-            .map(String::as_str)
+            .map(Cluster::name)
             .unwrap_or_default()
     }
 
-    fn succeeded(&mut self, batch: SealedBatch, message: &[u8]) {
+    fn succeeded(&mut self, host: &impl Host, batch: SealedBatch, message: &[u8]) {
         if self.backoff.is_failing() {
             log::info!(
                 "the collector in cluster {:?} accepts records again",
@@ -264,12 +284,14 @@ impl Exporter {
         let stats = self.stats.of(batch.signal);
         stats.sent.add(batch.records - rejected);
         stats.rejected.add(rejected);
-        if rejected > 0 || !partial.error_message.is_empty() {
+        if (rejected > 0 || !partial.error_message.is_empty())
+            && let Some(rejected) = self.complaints.rejected.add(host, rejected)
+        {
             log::warn!(
-                "the collector in cluster {:?} rejected {rejected} of {} records: {}",
+                "the collector in cluster {:?} took a part only; rejected since the last such \
+                 line: {rejected}; it says {:?}",
                 self.cluster(),
-                batch.records,
-                partial.error_message
+                text(&partial.error_message, MAX_LOGGED)
             );
         }
         self.release(batch);
@@ -279,7 +301,13 @@ impl Exporter {
         self.stats.exports_failed.add(1);
         batch.is_retry = true;
         if !retry::retryable(status, &mut batch.refusals) {
-            self.complain(host.now(), batch.records, status);
+            if let Some(dropped) = self.complaints.refused.add(host, batch.records) {
+                log::error!(
+                    "the collector in cluster {:?} refuses records with gRPC status {status}; \
+                     dropped since the last such line: {dropped}",
+                    self.cluster()
+                );
+            }
             self.stats
                 .of(batch.signal)
                 .dropped_export_failed
@@ -295,25 +323,10 @@ impl Exporter {
             );
         }
         self.next_cluster();
-        self.backoff.fail(host.now(), self.random.next());
+        self.backoff
+            .fail(host.monotonic_clock(), self.random.next());
         // To the end: one signal that a collector cannot take must not hold up the other.
         self.queue.push_back(batch);
-    }
-
-    /// Logs a refusal for good, unless it did so a short while ago.
-    fn complain(&mut self, now: u64, records: usize, status: u32) {
-        let (unsaid, last) = self.complaint;
-        let dropped = unsaid.saturating_add(records);
-        if last != 0 && now.saturating_sub(last) < COMPLAINT_INTERVAL {
-            self.complaint = (dropped, last);
-            return;
-        }
-        self.complaint = (0, now);
-        log::error!(
-            "the collector in cluster {:?} refuses records with gRPC status {status}; dropped \
-             since the last such line: {dropped}",
-            self.cluster()
-        );
     }
 
     /// Turns to the next of the configured clusters, so that the retry goes there.

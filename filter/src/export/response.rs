@@ -17,15 +17,16 @@ struct ExportResponse {
 struct PartialSuccess {
     #[prost(int64, tag = "1")]
     rejected: i64,
-    #[prost(string, tag = "2")]
-    error_message: String,
+    /// As bytes: a message that is not UTF-8 must not hide the number beside it.
+    #[prost(bytes = "vec", tag = "2")]
+    error_message: Vec<u8>,
 }
 
 /// How many records were rejected, and why; zero and empty on a full success.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Partial {
     pub(super) rejected: usize,
-    pub(super) error_message: String,
+    pub(super) error_message: Vec<u8>,
 }
 
 /// Reads the `partial_success` of a response.
@@ -63,9 +64,15 @@ mod tests {
             partial,
             Partial {
                 rejected: 3,
-                error_message: "too old".to_owned()
+                error_message: b"too old".to_vec()
             }
         );
+    }
+
+    #[test]
+    fn the_number_counts_whatever_the_message_is() {
+        let response = [0x0a, 5, 0x08, 2, 0x12, 1, 0xff];
+        assert_eq!(partial_success(&response).rejected, 2);
     }
 
     #[test]

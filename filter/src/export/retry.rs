@@ -43,7 +43,7 @@ pub(crate) fn retryable(code: u32, refusals: &mut u32) -> bool {
 pub(crate) struct Backoff {
     /// Failures since the last success.
     failures: u32,
-    /// Unix nanoseconds before which nothing is sent; 0 if all is well.
+    /// The time of the monotonic clock before which nothing is sent; 0 if all is well.
     until: u64,
 }
 

@@ -146,6 +146,40 @@ fn a_failing_collector_is_asked_with_one_call_at_a_time() {
 }
 
 #[test]
+fn a_batch_is_full_by_its_records_or_by_its_bytes() {
+    let mut few = rig(r#"{"batch": {"max_records": 3}}"#);
+    few.spans(2, 10);
+    assert!(!few.exporter.is_full());
+    few.spans(1, 10);
+    assert!(few.exporter.is_full());
+    let mut large = rig("");
+    large.spans(15, 65_536);
+    assert!(!large.exporter.is_full());
+    large.spans(1, 65_536);
+    assert!(large.exporter.is_full());
+}
+
+#[test]
+fn an_outage_does_not_make_many_small_batches() {
+    let mut rig = rig(r#"{"batch": {"max_records": 10}}"#);
+    rig.host.dispatch_error.set(Some(DispatchError::Failed));
+    for _ in 0..100 {
+        rig.spans(1, 10);
+        rig.exporter.flush(&rig.host);
+    }
+    rig.host.dispatch_error.set(None);
+    rig.host.advance(LONG);
+    for call in 0..12 {
+        rig.exporter.flush(&rig.host);
+        if call < rig.calls() {
+            rig.answer(call, 0);
+        }
+    }
+    assert!(rig.calls() <= 12, "{}", rig.calls());
+    assert_eq!(rig.stats(0)["spans.sent"], 100);
+}
+
+#[test]
 fn a_signal_that_fails_does_not_hold_up_the_other() {
     let mut rig = rig("");
     rig.exporter.record(Signal::Logs, |out| out.push(0));

@@ -1,7 +1,8 @@
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
+use crate::config::Environment;
 use crate::root::Root;
-use crate::testing::{FakeHost, START, Script, attribute, root, text};
+use crate::testing::{FakeHost, START, Script, attribute, root, text, worker};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -10,7 +11,7 @@ fn play(document: &str, script: &Script<'_>) -> FakeHost {
     let host = FakeHost::default();
     let mut root = root(&host, document);
     host.play(&root, script);
-    root.on_tick(&host);
+    host.tick(&mut root);
     host
 }
 
@@ -110,7 +111,7 @@ fn a_request_that_an_earlier_filter_answered_has_its_records() {
         host.set_header(name, value);
     }
     host.end(&script, &mut http);
-    root.on_tick(&host);
+    host.tick(&mut root);
     let (span, log) = (&host.spans()[0], &host.logs()[0]);
     assert_eq!(hex(&span.parent_span_id), "00f067aa0ba902b7");
     assert_eq!(
@@ -155,7 +156,7 @@ fn the_end_of_a_stream_counts_once() {
     host.start(&script, &mut http);
     host.end(&script, &mut http);
     host.end(&script, &mut http);
-    root.on_tick(&host);
+    host.tick(&mut root);
     assert_eq!((host.spans().len(), host.stat("requests")), (1, 1));
 }
 
@@ -170,7 +171,7 @@ fn the_side_follows_role_direction_and_node() {
             .properties
             .push(("xds.listener_direction", direction.to_le_bytes().to_vec()));
         host.play(&root, &script);
-        root.on_tick(&host);
+        host.tick(&mut root);
         host.spans()[0].kind()
     };
     let (sidecar, gateway) = ("sidecar~1.1.1.1~a.b~b.svc", "router~1.1.1.1~a.b~b.svc");
@@ -184,6 +185,68 @@ fn the_side_follows_role_direction_and_node() {
         kind(r#"{"role": "outbound"}"#, 1, sidecar),
         SpanKind::Client
     );
+}
+
+#[test]
+fn what_envoy_gives_at_once_is_what_it_gives_one_by_one() {
+    let records = |has_cel| {
+        let host = FakeHost::default();
+        host.has_cel.set(has_cel);
+        let mut root = root(&host, "");
+        host.play(&root, &Script::get());
+        host.tick(&mut root);
+        assert_eq!(host.stat("attributes.failed"), 0);
+        (host.spans(), host.logs())
+    };
+    assert_eq!(records(true), records(false));
+}
+
+#[test]
+fn an_expression_that_fails_is_counted_and_costs_no_record() {
+    let host = FakeHost::default();
+    host.has_cel.set(true);
+    let mut root = root(&host, "");
+    let mut script = Script::get();
+    script
+        .properties
+        .retain(|(path, _)| *path != "response.flags");
+    host.play(&root, &script);
+    host.tick(&mut root);
+    assert_eq!(host.stat("attributes.failed"), 1);
+    assert_eq!((host.spans().len(), host.logs().len()), (1, 1));
+}
+
+#[test]
+fn a_request_for_which_there_is_no_room_is_described_as_it_ends() {
+    let host = FakeHost::default();
+    let worker = worker();
+    let mut root = Root::new(worker.clone());
+    assert!(root.configure(&host, "spanmesh", b"", &Environment::default()));
+    assert!(worker.kept_bytes.take(32 * 1024 * 1024, usize::MAX));
+    host.play(&root, &Script::get());
+    host.tick(&mut root);
+    let span = &host.spans()[0];
+    assert_eq!(
+        attribute(&span.attributes, "url.path").as_deref(),
+        Some("/items/1")
+    );
+}
+
+#[test]
+fn nothing_is_kept_of_requests_that_have_ended() {
+    let host = FakeHost::default();
+    let worker = worker();
+    let mut root = Root::new(worker.clone());
+    assert!(root.configure(&host, "spanmesh", b"", &Environment::default()));
+    let mut http = root.http();
+    host.start(&Script::get(), &mut http);
+    assert!(worker.kept_bytes.held() > 0);
+    host.end(&Script::get(), &mut http);
+    assert_eq!(worker.kept_bytes.held(), 0);
+    let mut aborted = root.http();
+    host.start(&Script::get(), &mut aborted);
+    drop(aborted);
+    assert_eq!(worker.kept_bytes.held(), 0);
 }
 
 #[test]
@@ -208,7 +271,7 @@ fn what_is_no_utf8_harms_nobody() {
         .push((b":path".to_vec(), b"/\xc3".to_vec()));
     http.on_request_headers(&host);
     host.end(&script, &mut http);
-    root.on_tick(&host);
+    host.tick(&mut root);
     let span = &host.spans()[0];
     assert_eq!(
         attribute(&span.attributes, "user_agent.original").as_deref(),

@@ -4,6 +4,8 @@
 //! `server.address` and `client.address`: what a proxy in front says goes before what the socket
 //! says, and of several clients the left-most is the original one.
 
+use std::net::IpAddr;
+
 use crate::request::Request;
 
 /// A host and, if it is given and valid, a port.
@@ -49,16 +51,24 @@ pub(crate) fn server<'a>(request: &Request<'a>) -> HostPort<'a> {
     (host, port.or_else(|| default_port(scheme(request))))
 }
 
-/// The original client, as far as the headers tell.
+/// The original client, as far as the headers tell. What is neither an address nor one of RFC 7239's
+/// obfuscated identifiers is passed over: the header is anybody's to write.
 pub(crate) fn client<'a>(request: &Request<'a>, source_address: &'a [u8]) -> &'a [u8] {
     let forwarded = parameter(request.forwarded, b"for");
-    let told = [forwarded, first(request.forwarded_for), source_address];
-    host_port(
-        told.into_iter()
-            .find(|client| !client.is_empty())
-            .unwrap_or_default(),
-    )
-    .0
+    let told = [forwarded, first(request.forwarded_for)].map(|client| host_port(client).0);
+    told.into_iter()
+        .find(|client| is_client(client))
+        .unwrap_or_else(|| host_port(source_address).0)
+}
+
+fn is_client(text: &[u8]) -> bool {
+    match text.split_first() {
+        Some((b'_', name)) => {
+            let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+            !name.is_empty() && name.iter().all(legal)
+        }
+        _ => str::from_utf8(text).is_ok_and(|text| text.parse::<IpAddr>().is_ok()),
+    }
 }
 
 /// The scheme that the client used.
@@ -105,23 +115,43 @@ fn first(list: &[u8]) -> &[u8] {
 
 /// A parameter of the first element of a `Forwarded` header, without its quotes.
 fn parameter<'a>(forwarded: &'a [u8], name: &[u8]) -> &'a [u8] {
-    if forwarded.is_empty() {
-        return &[];
+    let mut rest = forwarded;
+    while !rest.is_empty() {
+        let (pair, separator, after) = split_unquoted(rest);
+        let equals = pair
+            .iter()
+            .position(|byte| *byte == b'=')
+            .unwrap_or(pair.len());
+        let (found, value) = pair.split_at(equals);
+        if found.trim_ascii().eq_ignore_ascii_case(name) {
+            let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii();
+            let quoted = value
+                .strip_prefix(b"\"")
+                .and_then(|rest| rest.strip_suffix(b"\""));
+            return quoted.unwrap_or(value);
+        }
+        if separator != Some(b';') {
+            break;
+        }
+        rest = after;
     }
-    let value = first(forwarded)
-        .split(|byte| *byte == b';')
-        .find_map(|pair| {
-            let (found, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
-            found
-                .trim_ascii()
-                .eq_ignore_ascii_case(name)
-                .then_some(value.get(1..)?)
-        });
-    let value = value.unwrap_or_default().trim_ascii();
-    value
-        .strip_prefix(b"\"")
-        .and_then(|rest| rest.strip_suffix(b"\""))
-        .unwrap_or(value)
+    &[]
+}
+
+/// Splits at the first `;` or `,` that is not within quotes.
+fn split_unquoted(text: &[u8]) -> (&[u8], Option<u8>, &[u8]) {
+    let mut is_quoted = false;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b';' | b',' if !is_quoted => {
+                let (before, rest) = text.split_at(at);
+                return (before, Some(*byte), rest.get(1..).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+    (text, None, &[])
 }
 
 #[cfg(test)]
@@ -175,6 +205,33 @@ mod tests {
         };
         assert_eq!(server(&request), (b"inner".as_slice(), Some(8080)));
         assert_eq!(client(&request, b"10.0.0.2:999"), b"10.0.0.2");
+    }
+
+    #[test]
+    fn a_client_that_is_no_address_is_passed_over() {
+        let client_of = |forwarded_for: &str, forwarded: &str| {
+            let request = Request {
+                forwarded: forwarded.as_bytes(),
+                forwarded_for: forwarded_for.as_bytes(),
+                ..Request::default()
+            };
+            String::from_utf8(client(&request, b"10.0.0.2:999").to_vec()).unwrap()
+        };
+        assert_eq!(client_of("1.1.1.1 - admin [x] GET", ""), "10.0.0.2");
+        assert_eq!(client_of("unknown", ""), "10.0.0.2");
+        assert_eq!(client_of("::1", "for=unknown"), "::1");
+        assert_eq!(client_of("", "for=_hidden-1.x"), "_hidden-1.x");
+        assert_eq!(client_of("", "for=_"), "10.0.0.2");
+        assert_eq!(client_of("192.0.2.1:80", ""), "192.0.2.1");
+    }
+
+    #[test]
+    fn separators_in_quotes_do_not_separate() {
+        let host = |forwarded: &[u8]| parameter(forwarded, b"host").to_vec();
+        assert_eq!(host(b"for=a;host=\"a,b;c\";proto=http, host=d"), b"a,b;c");
+        assert_eq!(host(b"for=a, host=d"), b"");
+        assert_eq!(host(b"HOST = x"), b"x");
+        assert_eq!(host(b"host"), b"");
     }
 
     proptest::proptest! {

@@ -31,6 +31,11 @@ pub(crate) fn broken(flags: u64) -> Option<&'static str> {
     names(flags).find(|name| BROKEN.contains(name))
 }
 
+/// Whether the client went away: DC, its connection, or DR, its stream.
+pub(crate) fn is_cancelled(flags: u64) -> bool {
+    names(flags).any(|name| matches!(name, "DC" | "DR"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use spanmesh_otlp::encode::{
     begin_message, end_message, put_bytes, put_fixed32, put_fixed64, put_uint,
 };
 
-use super::{AttributeWriter, Identity, Record, address, text};
+use super::{AttributeWriter, Identity, Record, Side, address, text};
 use crate::semconv;
 
 /// Field numbers of `LogRecord`.
@@ -54,6 +54,10 @@ pub(crate) fn encode(record: &Record<'_>, identity: Option<&Identity>, out: &mut
         value_limit: record.value_limit,
     };
     record.write_attributes(&mut writer);
+    if record.side == Side::Client {
+        // Opt-in on CLIENT spans; an access log without it would be a poor one.
+        writer.text_if(semconv::USER_AGENT_ORIGINAL, record.request.user_agent);
+    }
     writer.int(
         semconv::HTTP_REQUEST_BODY_SIZE,
         record.attributes.request_size,
@@ -77,6 +81,7 @@ pub(crate) fn encode(record: &Record<'_>, identity: Option<&Identity>, out: &mut
 fn line(record: &Record<'_>) -> String {
     let attributes = record.attributes;
     let mut line = String::with_capacity(160);
+    // An address, or a name of letters and digits: nothing that could forge a column.
     let client = address::client(record.request, attributes.source_address);
     put_escaped(&mut line, client, record.value_limit);
     line.push_str(" - - [");

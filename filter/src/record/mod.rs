@@ -16,7 +16,7 @@ use spanmesh_otlp::encode::{put_double_attribute, put_int_attribute, put_string_
 use spanmesh_trace_context::{SpanId, TraceId};
 
 use self::outcome::{ErrorType, Outcome};
-use self::text::text;
+pub(crate) use self::text::text;
 use crate::redact::{self, Redaction};
 use crate::request::Request;
 use crate::semconv;
@@ -47,7 +47,7 @@ pub(crate) struct Identity {
     pub(crate) parent: Option<SpanId>,
     /// W3C trace flags.
     pub(crate) flags: u8,
-    /// The `tracestate` that was passed on, valid by its grammar.
+    /// The `tracestate` that was passed on, or the most of it that a span keeps.
     pub(crate) tracestate: Vec<u8>,
 }
 
@@ -129,7 +129,6 @@ impl<'a> Record<'a> {
             writer.text(semconv::RPC_METHOD, method);
         }
         writer.text_if(semconv::NETWORK_PROTOCOL_VERSION, self.protocol_version());
-        writer.text_if(semconv::USER_AGENT_ORIGINAL, self.request.user_agent);
     }
 
     fn write_server(&self, writer: &mut AttributeWriter<'_>) {
@@ -148,6 +147,7 @@ impl<'a> Record<'a> {
             address::client(self.request, source),
         );
         writer.peer(source);
+        writer.text_if(semconv::USER_AGENT_ORIGINAL, self.request.user_agent);
     }
 
     fn write_client(&self, writer: &mut AttributeWriter<'_>) {
@@ -171,7 +171,7 @@ impl<'a> Record<'a> {
             let code = u64::from(self.attributes.response_code);
             writer.int(semconv::HTTP_RESPONSE_STATUS_CODE, code);
         }
-        if let (Some(_), Some(status)) = (self.grpc_method, self.attributes.grpc_status) {
+        if let (Some(_), Some(status)) = (self.grpc_method, outcome::grpc_status(self.attributes)) {
             let code = outcome::grpc_code(status);
             writer.text(semconv::RPC_RESPONSE_STATUS_CODE, code.as_bytes());
         }

@@ -32,6 +32,11 @@ const GRPC_CODES: [&str; 17] = [
 /// UNAVAILABLE, DATA_LOSS.
 const GRPC_SERVER_ERRORS: [u32; 6] = [2, 4, 12, 13, 14, 15];
 
+/// gRPC's CANCELLED.
+const CANCELLED: u32 = 1;
+/// gRPC's UNKNOWN.
+const UNKNOWN: u32 = 2;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -63,12 +68,13 @@ impl Outcome {
     /// The outcome as one side of the request sees it.
     pub(crate) fn new(side: Side, attributes: &Attributes<'_>, is_grpc: bool) -> Self {
         let code = attributes.response_code;
-        let error = match attributes.grpc_status {
-            Some(status) if is_grpc => grpc_error(side, status),
-            _ => http_error(side, attributes),
+        let grpc_status = grpc_status(attributes).filter(|_| is_grpc);
+        let error = match grpc_status {
+            Some(status) => grpc_error(side, status),
+            None => http_error(side, attributes),
         };
-        let client_fault = (400..500).contains(&code)
-            || is_grpc && attributes.grpc_status.is_some_and(|status| status != 0);
+        let client_fault =
+            (400..500).contains(&code) || grpc_status.is_some_and(|status| status != 0);
         let severity = match error {
             Some(_) if side == Side::Client && (400..500).contains(&code) => Severity::Warn,
             Some(_) => Severity::Error,
@@ -96,6 +102,15 @@ impl Severity {
             Self::Warn => "WARN",
             Self::Error => "ERROR",
         }
+    }
+}
+
+/// The gRPC status. Where the response has none, Envoy derives it from the HTTP code, and so calls
+/// UNKNOWN what the client has cancelled; its flags tell.
+pub(crate) fn grpc_status(attributes: &Attributes<'_>) -> Option<u32> {
+    match attributes.grpc_status? {
+        UNKNOWN if flags::is_cancelled(attributes.response_flags) => Some(CANCELLED),
+        status => Some(status),
     }
 }
 
@@ -215,6 +230,19 @@ mod tests {
         assert_eq!(errors(Side::Client), (1..18).collect::<Vec<_>>());
         assert_eq!(grpc(Side::Client, 5), Some(ErrorType::Name("NOT_FOUND")));
         assert_eq!(grpc(Side::Client, 99), Some(ErrorType::Name("UNKNOWN")));
+    }
+
+    #[test]
+    fn a_call_that_the_client_cancels_is_no_fault_of_the_server() {
+        let attributes = Attributes {
+            response_code: 200,
+            response_flags: 0x4000,
+            grpc_status: Some(2),
+            ..Attributes::default()
+        };
+        assert_eq!(Outcome::new(Side::Server, &attributes, true).error, None);
+        let client = Outcome::new(Side::Client, &attributes, true);
+        assert_eq!(client.error, Some(ErrorType::Name("CANCELLED")));
     }
 
     #[test]

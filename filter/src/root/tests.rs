@@ -49,15 +49,30 @@ fn a_bad_update_is_refused_and_a_good_one_after_a_bad_first_is_taken() {
     let host = FakeHost::default();
     let bad = r#"{"unknown": 1}"#;
     assert!(configure(&host, &mut Root::new(worker()), bad));
-    assert!(configure(&host, &mut Root::new(worker()), ""));
+    let mut good = Root::new(worker());
+    assert!(configure(&host, &mut good, ""));
+    good.on_tick(&host);
     assert!(!configure(&host, &mut Root::new(worker()), bad));
     assert!(configure(&host, &mut Root::new(worker()), ""));
 }
 
 #[test]
-fn the_mark_of_one_plugin_does_not_refuse_anothers_first() {
+fn two_plugins_of_one_name_have_each_its_first_configuration() {
     let host = FakeHost::default();
     assert!(configure(&host, &mut Root::new(worker()), ""));
+    assert!(configure(
+        &host,
+        &mut Root::new(worker()),
+        r#"{"unknown": 1}"#
+    ));
+}
+
+#[test]
+fn the_mark_of_one_plugin_does_not_refuse_anothers_first() {
+    let host = FakeHost::default();
+    let mut root = Root::new(worker());
+    assert!(configure(&host, &mut root, ""));
+    root.on_tick(&host);
     let mut other = Root::new(worker());
     assert!(other.configure(&host, "other", b"{", &Environment::default()));
 }
@@ -66,7 +81,6 @@ fn the_mark_of_one_plugin_does_not_refuse_anothers_first() {
 fn records_leave_at_the_interval_and_not_before() {
     let host = FakeHost::default();
     let mut root = root(&host, r#"{"batch": {"interval": "10s"}}"#);
-    root.on_tick(&host);
     host.play(&root, &Script::get());
     for _ in 0..9 {
         host.advance(Duration::from_secs(1));
@@ -140,7 +154,7 @@ fn the_budget_is_one_for_all_contexts_of_a_vm() {
         host.play(&new, &Script::get());
     }
     assert!(worker.budget.held() <= 65536);
-    old.on_tick(&host);
+    host.tick(&mut old);
     new.on_tick(&host);
     let stats = host.stats();
     let dropped = stats["spans.dropped.queue_full"] + stats["logs.dropped.queue_full"];

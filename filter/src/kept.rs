@@ -1,0 +1,167 @@
+//! What of a request's headers is kept until its end.
+//!
+//! A header map may have 60 KiB and a proxy a hundred thousand open streams, so of each only the
+//! values that the records need are kept, cut, in one allocation; and all of them together are
+//! within a budget of the VM. Over it nothing is kept, and the records are made of what Envoy still
+//! has of the request at its end, after other filters and the route have changed it.
+
+use crate::export::Budget;
+use crate::pairs::Pairs;
+use crate::request::Request;
+
+/// What a VM may keep for its open streams, in bytes: about 100,000 usual ones.
+const MAX_KEPT: usize = 32 * 1024 * 1024;
+/// How many values a [`Request`] has.
+const VALUES: usize = 10;
+
+/// The kept values of one request.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// All values, one after the other.
+    values: Box<[u8]>,
+    lengths: [usize; VALUES],
+    /// Where the memory is counted.
+    budget: Budget,
+}
+
+impl Kept {
+    /// Keeps the values of a request, each cut at what the records can use of it; `None` if there
+    /// is no room.
+    pub(crate) fn new<'a>(headers: &'a Pairs, value_limit: usize, budget: &Budget) -> Option<Self> {
+        let request = Request::new(headers);
+        let cut = |value: &'a [u8], limit: usize| value.get(..limit).unwrap_or(value);
+        let values = values(&Request {
+            // Path and query are two attributes.
+            target: cut(request.target, 2 * value_limit),
+            method: cut(request.method, value_limit),
+            authority: cut(request.authority, value_limit),
+            scheme: cut(request.scheme, value_limit),
+            content_type: cut(request.content_type, value_limit),
+            user_agent: cut(request.user_agent, value_limit),
+            forwarded: cut(request.forwarded, value_limit),
+            forwarded_for: cut(request.forwarded_for, value_limit),
+            forwarded_host: cut(request.forwarded_host, value_limit),
+            forwarded_proto: cut(request.forwarded_proto, value_limit),
+        });
+        let lengths = values.map(<[u8]>::len);
+        if !budget.take(lengths.iter().sum(), MAX_KEPT) {
+            return None;
+        }
+        Some(Self {
+            values: values.concat().into(),
+            lengths,
+            budget: budget.clone(),
+        })
+    }
+
+    /// The request, as far as it was kept.
+    pub(crate) fn request(&self) -> Request<'_> {
+        let mut rest = &*self.values;
+        let [
+            method,
+            target,
+            authority,
+            scheme,
+            content_type,
+            user_agent,
+            forwarded,
+            forwarded_for,
+            forwarded_host,
+            forwarded_proto,
+        ] = self.lengths.map(|length| {
+            let (value, after) = rest.split_at_checked(length).unwrap_or_default();
+            rest = after;
+            value
+        });
+        Request {
+            method,
+            target,
+            authority,
+            scheme,
+            content_type,
+            user_agent,
+            forwarded,
+            forwarded_for,
+            forwarded_host,
+            forwarded_proto,
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.budget.give_back(self.values.len());
+    }
+}
+
+/// The values of a request, in a fixed order.
+fn values<'a>(request: &Request<'a>) -> [&'a [u8]; VALUES] {
+    [
+        request.method,
+        request.target,
+        request.authority,
+        request.scheme,
+        request.content_type,
+        request.user_agent,
+        request.forwarded,
+        request.forwarded_for,
+        request.forwarded_host,
+        request.forwarded_proto,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pairs::tests::pairs;
+
+    const NAMES: [&[u8]; VALUES] = [
+        b":method",
+        b":path",
+        b":authority",
+        b":scheme",
+        b"content-type",
+        b"user-agent",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+    ];
+
+    #[test]
+    fn a_kept_request_has_the_values_of_the_headers() {
+        let list: Vec<(&[u8], &[u8])> = NAMES.iter().map(|name| (*name, *name)).collect();
+        let headers = pairs(&list);
+        let kept = Kept::new(&headers, 100, &Budget::default()).unwrap();
+        assert_eq!(values(&kept.request()), NAMES);
+        assert_eq!(values(&kept.request()), values(&Request::new(&headers)));
+    }
+
+    #[test]
+    fn values_are_cut_and_the_memory_is_counted_until_the_end() {
+        let long = [b'a'; 5000];
+        let headers = pairs(&[
+            (b":path", &long),
+            (b"user-agent", &long),
+            (b"x-other", &long),
+        ]);
+        let budget = Budget::default();
+        let kept = Kept::new(&headers, 1000, &budget).unwrap();
+        assert_eq!(
+            (kept.request().target.len(), kept.request().user_agent.len()),
+            (2000, 1000)
+        );
+        assert_eq!(budget.held(), 3000);
+        drop(kept);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn without_room_nothing_is_kept() {
+        let budget = Budget::default();
+        assert!(budget.take(MAX_KEPT - 3, MAX_KEPT));
+        let headers = pairs(&[(b":path", b"/long")]);
+        assert!(Kept::new(&headers, 1000, &budget).is_none());
+        assert_eq!(budget.held(), MAX_KEPT - 3);
+    }
+}
