@@ -27,6 +27,9 @@ use crate::stream::Reader;
 /// Retries and stats are looked at this often, or more often where `batch.interval` is shorter.
 const MAX_TICK: Duration = Duration::from_secs(1);
 
+/// The first tick of a good configuration comes as soon as Envoy's workers and main thread run.
+const FIRST_TICK: Duration = Duration::from_millis(1);
+
 /// What all root contexts of one VM share.
 #[derive(Clone, Debug)]
 pub struct Worker {
@@ -98,7 +101,7 @@ impl Root {
         match Config::new(document, environment) {
             Ok(config) => {
                 let active = Active::new(host, config, &self.worker, mark);
-                host.set_tick_period(active.tick);
+                host.set_tick_period(FIRST_TICK);
                 self.state = State::Active(Rc::new(active));
                 true
             }
@@ -132,6 +135,7 @@ impl Root {
             State::Active(active) => {
                 if let Some(mark) = active.mark.take() {
                     host.set_mark(&mark);
+                    host.set_tick_period(active.tick);
                 }
                 active.flush_when_due(host);
                 active.publish(host);

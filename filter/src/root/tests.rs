@@ -15,7 +15,9 @@ fn configure(host: &FakeHost, root: &mut Root, document: &str) -> bool {
 fn a_good_configuration_ticks_at_its_interval_but_at_least_each_second() {
     let period = |document| {
         let host = FakeHost::default();
-        root(&host, document);
+        let mut root = root(&host, document);
+        assert_eq!(host.tick_period.get(), Some(FIRST_TICK));
+        root.on_tick(&host);
         host.tick_period.get().unwrap()
     };
     assert_eq!(period(""), Duration::from_secs(1));
