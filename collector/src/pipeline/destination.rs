@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use spanmesh_otlp::Signal;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::account::{Account, DropReason};
 use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter};
 use super::options::{Batching, DeliveryOptions};
 use super::queue::{Lane, Load, Queue};
 use super::retry::Backoff;
+use super::unwind::caught;
 use crate::telemetry::Counter;
 
 /// How far the collector is with stopping.
@@ -43,6 +44,9 @@ pub struct Destination {
     in_flight: Counter,
     finished: Counter,
 }
+
+/// Counts a batch as being in flight, as long as it exists.
+struct InFlight<'a>(&'a Destination);
 
 /// The longest wait for another attempt once the collector is stopping: its time is limited.
 const DRAINING_INTERVAL: Duration = Duration::from_secs(1);
@@ -102,7 +106,10 @@ impl Destination {
             let destination = self.clone();
             tasks.spawn(async move {
                 while let Some(load) = destination.queue.next().await {
-                    destination.deliver(load).await;
+                    if let Err(panic) = caught(destination.deliver(load)).await {
+                        let exporter = destination.id.as_str();
+                        error!(exporter, "a delivery panicked, its items are lost: {panic}");
+                    }
                 }
             });
         }
@@ -125,9 +132,9 @@ impl Destination {
         let mut pending = vec![load];
         // A stack, so that the parts of a split load go in order.
         while let Some(load) = pending.pop() {
-            self.in_flight.add(1);
+            let in_flight = InFlight::new(self);
             let refused = self.attempt_until_settled(load).await;
-            self.finished.add(1);
+            drop(in_flight);
             let Some(load) = refused else { continue };
             let half = load.items().div_ceil(2);
             pending.extend(load.split(half).into_iter().rev());
@@ -283,6 +290,21 @@ impl fmt::Debug for Destination {
     }
 }
 
+// === impl InFlight ===
+
+impl<'a> InFlight<'a> {
+    fn new(destination: &'a Destination) -> Self {
+        destination.in_flight.add(1);
+        Self(destination)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.finished.add(1);
+    }
+}
+
 // === impl Load ===
 
 impl Load {
@@ -314,3 +336,7 @@ async fn draining(phase: &mut watch::Receiver<Phase>) {
 async fn abandoned(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase >= Phase::Abandoning).await;
 }
+
+#[cfg(test)]
+#[path = "destination_tests.rs"]
+mod tests;

@@ -33,17 +33,19 @@ impl<'a> Backoff<'a> {
         }
         let spread = self.options.randomization_factor;
         let factor = 1.0 - spread + 2.0 * spread * random_fraction();
-        let delay = self.interval.mul_f64(factor).max(hint.unwrap_or_default());
+        let delay = multiplied(self.interval, factor).max(hint.unwrap_or_default());
         let max_interval = self.options.max_interval.0;
-        self.interval = self
-            .interval
-            .mul_f64(self.options.multiplier)
-            .min(max_interval);
+        self.interval = multiplied(self.interval, self.options.multiplier).min(max_interval);
         match self.options.max_elapsed_time.non_zero() {
-            Some(limit) if now.duration_since(self.started) + delay > limit => None,
+            Some(limit) if now.duration_since(self.started).saturating_add(delay) > limit => None,
             _ => Some(delay),
         }
     }
+}
+
+/// The product, or the longest duration if it does not fit; the configuration may name any.
+fn multiplied(duration: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }
 
 /// A number in 0..1. Jitter only has to differ between processes and calls, for which the seeds of
@@ -82,6 +84,32 @@ mod tests {
         assert_eq!(
             Backoff::new(&options, now).next(now, Some(hint)),
             Some(hint)
+        );
+    }
+
+    #[test]
+    fn the_longest_durations_do_not_overflow() {
+        let longest = Span(Duration::MAX);
+        let now = Instant::now();
+        let options = RetryOptions {
+            initial_interval: longest,
+            max_interval: longest,
+            ..RetryOptions::default()
+        };
+        let later = now + Duration::from_secs(1);
+        let mut backoff = Backoff::new(&options, now);
+        assert_eq!(backoff.next(later, Some(Duration::MAX)), None);
+        let options = RetryOptions {
+            max_elapsed_time: Span::default(),
+            ..options
+        };
+        let mut backoff = Backoff::new(&options, now);
+        for _ in 0..3 {
+            assert!(backoff.next(later, None).is_some());
+        }
+        assert_eq!(
+            backoff.next(later, Some(Duration::MAX)),
+            Some(Duration::MAX)
         );
     }
 

@@ -16,6 +16,10 @@ use std::time::Duration;
 pub use self::code::{Code, http_is_retryable};
 pub use self::retry_after::retry_after;
 
+/// The longest delay that is believed when a peer asks for one, in `RetryInfo` or `Retry-After`. What
+/// says more is broken, or means "never", which it may say again an hour later.
+pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
+
 /// Why a request failed; the body of every OTLP/HTTP error and the details of every gRPC error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -23,7 +27,8 @@ pub struct Status {
     pub code: Code,
     /// The reason, for developers.
     pub message: String,
-    /// `RetryInfo`: the client may try again, and not before this has passed.
+    /// `RetryInfo`: the client may try again, and not before this has passed. Of a status that was
+    /// read, at most [`MAX_RETRY_DELAY`].
     pub retry_delay: Option<Duration>,
     /// `BadRequest`: which fields are wrong.
     pub violations: Vec<FieldViolation>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Code, FieldViolation, Status};
+use super::{Code, FieldViolation, MAX_RETRY_DELAY, Status};
 use crate::encode::{begin_message, end_message, put_bytes, put_uint};
 use crate::wire::{Error, Fields, Value};
 
@@ -121,11 +121,14 @@ fn retry_delay(retry_info: &[u8]) -> Duration {
     duration(seconds, nanos)
 }
 
-/// A `google.protobuf.Duration`; a negative one is zero.
+/// A `google.protobuf.Duration` that a peer asks for; a negative one is zero, and none is longer than
+/// [`MAX_RETRY_DELAY`].
 pub(super) fn duration(seconds: i64, nanos: i32) -> Duration {
     match (u64::try_from(seconds), u32::try_from(nanos)) {
         // Nanoseconds above a second are not valid and must not overflow the seconds.
-        (Ok(seconds), Ok(nanos)) => Duration::new(seconds, nanos.min(999_999_999)),
+        (Ok(seconds), Ok(nanos)) => {
+            Duration::new(seconds, nanos.min(999_999_999)).min(MAX_RETRY_DELAY)
+        }
         _ => Duration::ZERO,
     }
 }

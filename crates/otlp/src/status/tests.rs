@@ -68,10 +68,10 @@ fn a_status_survives_protobuf() {
 }
 
 #[test]
-fn a_delay_is_no_longer_than_a_duration_can_be() {
+fn a_delay_is_no_longer_than_is_believed() {
     let status = Status::new(Code::Unavailable, "").with_retry_delay(Duration::from_secs(u64::MAX));
     let read = Status::decode(&status.encode()).unwrap();
-    let longest = Some(Duration::from_secs(315_576_000_000));
+    let longest = Some(Duration::from_secs(3600));
     assert_eq!(read.retry_delay, longest);
     #[cfg(feature = "json")]
     assert_eq!(
@@ -132,7 +132,9 @@ fn retry_after_is_seconds_or_a_date() {
     let cases = [
         ("0", Some(0)),
         (" 120 ", Some(120)),
-        ("99999999999999999999999", Some(u64::MAX)),
+        ("99999999999999999999999", Some(3600)),
+        ("18446744073709551615", Some(3600)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", Some(3600)),
         ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
         ("Sunday, 06-Nov-94 08:49:37 GMT", Some(7)),
         ("Sun Nov  6 08:49:37 1994", Some(7)),

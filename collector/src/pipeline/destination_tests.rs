@@ -1,0 +1,65 @@
+//! Tests of a destination whose exporter misbehaves.
+
+use super::super::budget::Budget;
+use super::super::component::BoxFuture;
+use super::super::gate::Gate;
+use super::super::intake::{Intake, Route};
+use super::super::payload::Payload;
+use super::*;
+use crate::telemetry::Registry;
+
+/// Panics for the first batch and takes the others.
+#[derive(Default)]
+struct Panicking(AtomicBool);
+
+impl Exporter for Panicking {
+    fn export<'a>(&'a self, _batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
+        Box::pin(async {
+            assert!(self.0.swap(true, Ordering::Relaxed), "the first batch");
+            Ok(Delivered::default())
+        })
+    }
+}
+
+/// A destination with one consumer, and the entrance to it.
+fn destination(exporter: Arc<dyn Exporter>, phase: watch::Receiver<Phase>) -> Arc<Destination> {
+    let context = BuildContext {
+        id: "test".to_owned(),
+        registry: Registry::default(),
+    };
+    let options = DeliveryOptions::in_order(1_000_000);
+    Destination::new(&context, exporter, options, 1_000_000, phase)
+}
+
+fn payload() -> Payload {
+    let request = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
+    Payload::parse(Signal::Traces, request.to_vec().into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_delivery_that_panics_does_not_end_its_consumer() {
+    let (phase, running) = watch::channel(Phase::Running);
+    let destination = destination(Arc::new(Panicking::default()), running);
+    let route = Route {
+        processors: Vec::new(),
+        lanes: vec![destination.lane(Signal::Traces, None)],
+    };
+    let intake = Intake::new(
+        Signal::Traces,
+        vec![route],
+        Budget::new(1_000_000),
+        Gate::new(),
+    );
+    let mut tasks = destination.start();
+    for _ in 0..2 {
+        intake.admit(payload()).await.unwrap();
+    }
+    phase.send_replace(Phase::Draining);
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    let totals = destination.account().totals(Signal::Traces);
+    assert_eq!((totals.accepted, totals.sent), (4, 2));
+    assert_eq!(totals.dropped, [(DropReason::Lost, 2)]);
+    assert_eq!(destination.in_flight.get(), destination.finished.get());
+}
