@@ -45,17 +45,15 @@ impl Budget {
         })
     }
 
-    /// Reserves `amount`, and waits until so much is left; `None` if the whole budget is less.
-    pub async fn reserve(self: &Arc<Self>, amount: u64) -> Option<Reservation> {
-        if amount > self.limit {
-            return None;
-        }
+    /// Waits until `amount` is left, which never is if the whole budget is less. Reserves nothing: by
+    /// the time that this returns somebody else may have taken it.
+    pub async fn vacant(&self, amount: u64) {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
-            // Enabled before the attempt, so that what is freed in between is not missed.
+            // Enabled before the look, so that what is freed in between is not missed.
             freed.as_mut().enable();
-            if let Some(reservation) = self.try_reserve(amount) {
-                return Some(reservation);
+            if amount <= self.limit.saturating_sub(self.used()) {
+                return;
             }
             freed.await;
         }
@@ -68,11 +66,23 @@ impl Budget {
 
     /// How much is reserved.
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.used.load(Ordering::Acquire)
     }
 }
 
 // === impl Reservation ===
+
+impl Reservation {
+    /// Takes `amount` of it out into a reservation of its own; less if there is less.
+    pub fn split(&mut self, amount: u64) -> Self {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        Self {
+            budget: self.budget.clone(),
+            amount,
+        }
+    }
+}
 
 impl Drop for Reservation {
     fn drop(&mut self) {
@@ -96,17 +106,29 @@ mod tests {
         assert!(budget.try_reserve(u64::MAX).is_none());
     }
 
-    #[tokio::test]
-    async fn those_who_wait_get_what_is_freed() {
+    #[test]
+    fn parts_are_given_back_on_their_own() {
         let budget = Budget::new(10);
-        assert!(budget.reserve(11).await.is_none());
+        let mut whole = budget.try_reserve(7).unwrap();
+        let part = whole.split(3);
+        assert_eq!(budget.used(), 7);
+        drop(whole);
+        assert_eq!(budget.used(), 3);
+        drop(part);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_hear_of_what_is_freed() {
+        let budget = Budget::new(10);
         let held = budget.try_reserve(10).unwrap();
         let waiting = tokio::spawn({
             let budget = budget.clone();
-            async move { budget.reserve(5).await.is_some() }
+            async move { budget.vacant(5).await }
         });
         tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
         drop(held);
-        assert!(waiting.await.unwrap());
+        waiting.await.unwrap();
     }
 }

@@ -54,18 +54,17 @@ const DRAINING_INTERVAL: Duration = Duration::from_secs(1);
 // === impl Destination ===
 
 impl Destination {
-    /// A destination whose queue holds `default_queue_bytes` if its options do not say otherwise.
+    /// A destination whose queue takes up at most `queue_memory` bytes, whatever its options say.
     pub fn new(
         context: &BuildContext,
         exporter: Arc<dyn Exporter>,
         options: DeliveryOptions,
-        default_queue_bytes: u64,
+        queue_memory: u64,
         phase: watch::Receiver<Phase>,
     ) -> Arc<Self> {
         let account = Arc::new(Account::default());
-        let size = options.queue.queue_size.unwrap_or(default_queue_bytes);
         let (queue, max_batch_bytes) = (&options.queue, options.max_batch_bytes);
-        let queue = Queue::new(account.clone(), queue, size, max_batch_bytes);
+        let queue = Queue::new(account.clone(), queue, queue_memory, max_batch_bytes);
         let destination = Arc::new(Self {
             id: context.id.clone(),
             exporter,
@@ -257,14 +256,14 @@ impl Destination {
             self.account.register(registry, &self.id, signal);
         }
         let labels = [("exporter", self.id.as_str())];
-        let budget = self.queue.budget().clone();
+        let budget = self.queue.capacity().units.clone();
         registry.gauge(
             "otelcol_exporter_queue_size",
             "What waits or is on its way, in the unit of the queue's sizer.",
             &labels,
             move || budget.used() as f64,
         );
-        let capacity = self.queue.budget().limit();
+        let capacity = self.queue.capacity().units.limit();
         registry.gauge(
             "otelcol_exporter_queue_capacity",
             "What may wait, in the unit of the queue's sizer.",

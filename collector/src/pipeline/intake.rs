@@ -12,6 +12,7 @@ use super::component::Processor;
 use super::gate::Gate;
 use super::payload::Payload;
 use super::queue::Lane;
+use super::room::{self, Vacancy};
 use crate::telemetry::{Counter, Registry};
 
 /// Where a receiver gives its payloads of one signal. Clones are the same entrance.
@@ -142,27 +143,24 @@ impl Intake {
         };
         let mut entries = Vec::new();
         let mut left_out = Vec::new();
-        let mut roomless = 0_usize;
         for route in &inner.routes {
             let (payload, sampled_out, dropped) = route.process(payload.clone());
             if sampled_out + dropped > 0 {
                 left_out.push((route, sampled_out, dropped));
             }
             let Some(payload) = payload else { continue };
-            for lane in &route.lanes {
-                let room = lane.reserve(&payload, &memory, &inner.gate).await;
-                roomless += usize::from(room.is_none());
-                entries.push((lane, payload.clone(), room));
-            }
+            entries.extend(route.lanes.iter().map(|lane| (lane, payload.clone())));
         }
-        if roomless > 0 && roomless == entries.len() {
+        let vacancies = room::reserve(&entries, &memory, &inner.gate).await;
+        let has_room = |vacancy: &Vacancy| matches!(vacancy, Vacancy::Room(_));
+        if !entries.is_empty() && !vacancies.iter().any(has_room) {
             return Err(self.refuse(items));
         }
         let mut outcomes = Vec::new();
-        for (lane, payload, room) in entries {
-            match room {
-                Some(room) => outcomes.extend(lane.push(&payload, room)),
-                None => lane.overflow(&payload),
+        for ((lane, payload), vacancy) in entries.into_iter().zip(vacancies) {
+            match vacancy {
+                Vacancy::Room(room) => outcomes.extend(lane.push(&payload, room)),
+                Vacancy::Full | Vacancy::Never => lane.overflow(&payload),
             }
         }
         for (route, sampled_out, dropped) in left_out {

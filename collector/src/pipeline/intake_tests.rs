@@ -2,22 +2,45 @@
 
 use super::super::account::Account;
 use super::super::component::Processed;
-use super::super::options::QueueOptions;
+use super::super::options::{QueueOptions, Sizer};
 use super::super::queue::Queue;
 use super::*;
 
-/// A destination whose queue holds so many bytes; nobody empties it.
+/// A destination; nobody empties its queue.
 struct Destination {
     account: Arc<Account>,
+    queue: Arc<Queue>,
     lane: Lane,
 }
 
+/// One whose queue holds so many bytes.
 fn destination(bytes: u64) -> Destination {
+    let options = QueueOptions {
+        queue_size: Some(bytes),
+        ..QueueOptions::default()
+    };
+    destination_with(&options)
+}
+
+/// One for whose room clients wait.
+fn blocking(requests: u64) -> Destination {
+    destination_with(&QueueOptions {
+        queue_size: Some(requests),
+        sizer: Sizer::Requests,
+        block_on_overflow: true,
+        ..QueueOptions::default()
+    })
+}
+
+fn destination_with(options: &QueueOptions) -> Destination {
     let account = Arc::new(Account::default());
-    let options = QueueOptions::default();
-    let queue = Arc::new(Queue::new(account.clone(), &options, bytes, usize::MAX));
+    let queue = Arc::new(Queue::new(account.clone(), options, 1_000_000, usize::MAX));
     let lane = queue.lane(Signal::Traces, None);
-    Destination { account, lane }
+    Destination {
+        account,
+        queue,
+        lane,
+    }
 }
 
 fn intake(destinations: &[&Destination], memory: u64) -> Intake {
@@ -109,4 +132,103 @@ async fn what_processors_leave_out_is_accounted_for() {
     assert_eq!((totals.accepted, totals.sampled_out), (2, 1));
     assert_eq!(totals.dropped, [(DropReason::Processor, 1)]);
     assert_eq!(totals.queued, 0);
+}
+
+async fn deliver_one(destination: &Destination) {
+    for parcel in destination.queue.next().await.unwrap().parcels {
+        parcel.custody.sent(0);
+    }
+}
+
+/// What a task does once it has run as far as it can.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_several_queues_do_not_stop_each_other() {
+    let (first, second) = (blocking(2), blocking(2));
+    let memory = 1_000_000;
+    let there = intake(&[&first, &second], memory);
+    let back = intake(&[&second, &first], memory);
+    for _ in 0..2 {
+        there.admit(payload()).await.unwrap();
+    }
+    let waiting: Vec<_> = [&there, &back, &there, &back]
+        .into_iter()
+        .map(|intake| {
+            let intake = intake.clone();
+            tokio::spawn(async move { intake.admit(payload()).await })
+        })
+        .collect();
+    settle().await;
+    // One has room again: whoever waits for both must not take it and wait for the other.
+    deliver_one(&first).await;
+    settle().await;
+    assert_eq!(first.queue.capacity().units.used(), 1);
+    let deliveries = async {
+        for _ in 0..5 {
+            deliver_one(&first).await;
+            deliver_one(&second).await;
+            settle().await;
+        }
+        deliver_one(&second).await;
+    };
+    tokio::time::timeout(Duration::from_secs(5), deliveries)
+        .await
+        .unwrap();
+    for request in waiting {
+        request.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_pipelines_of_one_destination_do_not_wait_for_each_other() {
+    // Room for one of the two that each request asks for: it would wait for itself.
+    let destination = blocking(1);
+    let both = intake(&[&destination, &destination], 1_000_000);
+    let admitted = tokio::time::timeout(Duration::from_secs(5), both.admit(payload()));
+    admitted.await.unwrap().unwrap();
+    let totals = destination.account.totals(Signal::Traces);
+    assert_eq!((totals.accepted, totals.queued), (4, 2));
+    assert_eq!(totals.dropped, [(DropReason::QueueFull, 2)]);
+
+    // Room for both: they are let in together.
+    let destination = blocking(2);
+    let both = intake(&[&destination, &destination], 1_000_000);
+    both.admit(payload()).await.unwrap();
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let both = both.clone();
+            tokio::spawn(async move { both.admit(payload()).await })
+        })
+        .collect();
+    let deliveries = async {
+        for _ in 0..6 {
+            settle().await;
+            deliver_one(&destination).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), deliveries)
+        .await
+        .unwrap();
+    for request in waiting {
+        request.await.unwrap().unwrap();
+    }
+    assert_eq!(destination.account.totals(Signal::Traces).sent, 12);
+}
+
+#[tokio::test]
+async fn what_never_fits_is_not_waited_for() {
+    let destination = destination_with(&QueueOptions {
+        queue_size: Some(1),
+        sizer: Sizer::Items,
+        block_on_overflow: true,
+        ..QueueOptions::default()
+    });
+    let intake = intake(&[&destination], 1_000_000);
+    let admitted = tokio::time::timeout(Duration::from_secs(5), intake.admit(payload()));
+    assert!(admitted.await.unwrap().is_err());
 }

@@ -18,6 +18,7 @@ mod payload;
 mod queue;
 mod result;
 mod retry;
+mod room;
 mod unwind;
 
 pub use self::account::{Account, Custody, DropReason, Totals};

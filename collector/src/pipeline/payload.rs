@@ -40,6 +40,11 @@ impl Payload {
         &self.bytes
     }
 
+    /// How many bytes of memory it takes up.
+    pub fn memory(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// Spans, log records or metric data points.
     pub fn items(&self) -> u64 {
         self.items

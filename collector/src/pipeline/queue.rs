@@ -13,11 +13,11 @@ use spanmesh_otlp::Signal;
 use tokio::sync::Notify;
 
 use super::account::{Account, Custody, DropReason};
-use super::budget::{Budget, Reservation};
-use super::gate::Gate;
+use super::budget::Budget;
 use super::options::{Batching, QueueOptions, Sizer};
 use super::payload::Payload;
 use super::result::{Outcome, Watcher};
+use super::room::{Capacity, Room, Size};
 
 /// One pipeline's entrance to a destination.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Queue {
     /// waits with a timer, or finds a permit here.
     wake: Notify,
     account: Arc<Account>,
-    budget: Arc<Budget>,
+    capacity: Capacity,
     sizer: Sizer,
     block_on_overflow: bool,
     wait_for_result: bool,
@@ -67,14 +67,6 @@ pub(super) struct Parcel {
     entered: Instant,
 }
 
-/// What a parcel takes up: in its destination's queue, and in the memory of the process, which
-/// destinations of the same payload share. Given back when the last part of it is gone.
-#[derive(Clone, Debug)]
-pub(super) struct Room {
-    _queue: Arc<Reservation>,
-    _memory: Arc<Reservation>,
-}
-
 /// Parcels of one signal that travel together.
 #[derive(Debug)]
 pub(super) struct Load {
@@ -92,31 +84,9 @@ enum Next {
 // === impl Lane ===
 
 impl Lane {
-    /// Reserves room for a payload; waits for it if the queue is configured so, until `gate` is
-    /// in a hurry, and otherwise answers at once. `None` if there is no room.
-    pub(super) async fn reserve(
-        &self,
-        payload: &Payload,
-        memory: &Arc<Reservation>,
-        gate: &Gate,
-    ) -> Option<Room> {
-        let amount = match self.queue.sizer {
-            Sizer::Requests => 1,
-            Sizer::Items => payload.items(),
-            Sizer::Bytes => payload.bytes().len() as u64,
-        };
-        let budget = &self.queue.budget;
-        let mut reservation = budget.try_reserve(amount);
-        if reservation.is_none() && self.queue.block_on_overflow {
-            reservation = tokio::select! {
-                reservation = budget.reserve(amount) => reservation,
-                () = gate.hurried() => None,
-            };
-        }
-        Some(Room {
-            _queue: Arc::new(reservation?),
-            _memory: memory.clone(),
-        })
+    /// The queue that it leads to.
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// Puts a payload into the room reserved for it. Returns what will become of it if the queue is
@@ -169,18 +139,22 @@ impl Lane {
 // === impl Queue ===
 
 impl Queue {
-    /// A queue that holds `size`, in units of the options' sizer.
+    /// A queue that takes up at most `memory` bytes, and holds no more than its options say.
     pub(super) fn new(
         account: Arc<Account>,
         options: &QueueOptions,
-        size: u64,
+        memory: u64,
         max_batch_bytes: usize,
     ) -> Self {
+        let capacity = Capacity {
+            units: Budget::new(options.queue_size.unwrap_or(memory)),
+            memory: Budget::new(memory),
+        };
         Self {
             state: Mutex::default(),
             wake: Notify::new(),
             account,
-            budget: Budget::new(size),
+            capacity,
             sizer: options.sizer,
             block_on_overflow: options.block_on_overflow,
             wait_for_result: options.wait_for_result,
@@ -203,8 +177,26 @@ impl Queue {
         }
     }
 
-    pub(super) fn budget(&self) -> &Arc<Budget> {
-        &self.budget
+    pub(super) fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
+    /// Whether clients wait for room.
+    pub(super) fn blocks_on_overflow(&self) -> bool {
+        self.block_on_overflow
+    }
+
+    /// What a payload takes up here.
+    pub(super) fn size_of(&self, payload: &Payload) -> Size {
+        let units = match self.sizer {
+            Sizer::Requests => 1,
+            Sizer::Items => payload.items(),
+            Sizer::Bytes => payload.bytes().len() as u64,
+        };
+        Size {
+            units,
+            memory: payload.memory(),
+        }
     }
 
     /// From now on nothing waits for a batch to fill, and [`Self::next`] ends with the last parcel.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::super::gate::Gate;
+use super::super::room::Vacancy;
 use super::*;
 
 fn queue(max_batch_bytes: usize) -> Arc<Queue> {
@@ -37,10 +39,11 @@ fn payload(items: u8) -> Payload {
 async fn push(lane: &Lane, items: u8) {
     let payload = payload(items);
     let memory = Arc::new(Budget::new(1_000_000).try_reserve(1).unwrap());
-    let room = lane
-        .reserve(&payload, &memory, &Gate::default())
-        .await
-        .unwrap();
+    let entries = [(lane, payload.clone())];
+    let rooms = super::super::room::reserve(&entries, &memory, &Gate::default()).await;
+    let Some(Vacancy::Room(room)) = rooms.into_iter().next() else {
+        panic!("there is no room")
+    };
     assert!(lane.push(&payload, room).is_none());
 }
 
@@ -133,7 +136,7 @@ async fn draining_hands_out_everything_and_ends_every_consumer() {
         items += consumer.await.unwrap();
     }
     assert_eq!(items, 11);
-    assert_eq!(queue.budget().used(), 0);
+    assert_eq!(queue.capacity().units.used(), 0);
     assert_eq!(queue.account.totals(Signal::Traces).queued, 0);
 }
 
@@ -148,6 +151,6 @@ async fn loads_are_split_by_items() {
     let parts = load.split(4);
     let found: Vec<Vec<u64>> = parts.into_iter().map(sizes).collect();
     assert_eq!(found, [vec![3], vec![4], vec![3]]);
-    assert_eq!(queue.budget().used(), 0);
+    assert_eq!(queue.capacity().units.used(), 0);
     assert_eq!(queue.account.totals(Signal::Traces).sent, 10);
 }
