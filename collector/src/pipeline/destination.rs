@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::account::{Account, DropReason};
 use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter};
-use super::options::{Batching, DeliveryOptions};
+use super::options::{Batching, DeliveryOptions, Sizer};
 use super::queue::{Lane, Load, Queue};
 use super::retry::Backoff;
 use super::unwind::caught;
@@ -63,6 +63,16 @@ impl Destination {
         phase: watch::Receiver<Phase>,
     ) -> Arc<Self> {
         let account = Arc::new(Account::default());
+        if let (Some(size), Sizer::Bytes) = (options.queue.queue_size, options.queue.sizer)
+            && size > queue_memory
+        {
+            let exporter = context.id.as_str();
+            warn!(
+                exporter,
+                "the queue holds {queue_memory} bytes, its share of the memory budget, which is \
+                 less than its \"queue_size\" ({size})"
+            );
+        }
         let (queue, max_batch_bytes) = (&options.queue, options.max_batch_bytes);
         let queue = Queue::new(account.clone(), queue, queue_memory, max_batch_bytes);
         let destination = Arc::new(Self {

@@ -33,8 +33,13 @@ fn blocking(requests: u64) -> Destination {
 }
 
 fn destination_with(options: &QueueOptions) -> Destination {
+    destination_within(options, 1_000_000)
+}
+
+/// One whose queue takes up at most so much memory.
+fn destination_within(options: &QueueOptions, memory: u64) -> Destination {
     let account = Arc::new(Account::default());
-    let queue = Arc::new(Queue::new(account.clone(), options, 1_000_000, usize::MAX));
+    let queue = Arc::new(Queue::new(account.clone(), options, memory, usize::MAX));
     let lane = queue.lane(Signal::Traces, None);
     Destination {
         account,
@@ -231,4 +236,27 @@ async fn what_never_fits_is_not_waited_for() {
     let intake = intake(&[&destination], 1_000_000);
     let admitted = tokio::time::timeout(Duration::from_secs(5), intake.admit(payload()));
     assert!(admitted.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_destination_takes_no_more_than_its_share_of_the_memory() {
+    let many = QueueOptions {
+        queue_size: Some(1_000_000),
+        sizer: Sizer::Requests,
+        ..QueueOptions::default()
+    };
+    let share = 2 * payload().memory();
+    let (dead, healthy) = (
+        destination_within(&many, share),
+        destination_within(&many, share),
+    );
+    let intake = intake(&[&dead, &healthy], 2 * share);
+    for _ in 0..10 {
+        intake.admit(payload()).await.unwrap();
+        deliver_one(&healthy).await;
+    }
+    assert_eq!(healthy.account.totals(Signal::Traces).sent, 20);
+    let dead = dead.account.totals(Signal::Traces);
+    assert_eq!(dead.queued, 4);
+    assert_eq!(dead.dropped, [(DropReason::QueueFull, 16)]);
 }
