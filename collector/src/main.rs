@@ -39,6 +39,9 @@ enum Command {
     Components,
 }
 
+/// How long threads that write may take to end, once everything is accounted for.
+const THREADS_TIMEOUT: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
@@ -67,7 +70,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     let drain_timeout = Duration::from_secs(arguments.drain_timeout);
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let unavailable = |error| format!("cannot wait for signals: {error}");
         let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
@@ -81,7 +84,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         info!(signal = name, "stopping");
         service.stop(drain_timeout).await;
         Ok(())
-    })
+    });
+    // Threads that still write, to a pipe that nobody reads or a disk that hangs, end with the process.
+    runtime.shutdown_timeout(THREADS_TIMEOUT);
+    result
 }
 
 fn validate(arguments: &Arguments) -> Result<(), String> {

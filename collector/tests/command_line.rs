@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_spanmesh-collector");
 
@@ -37,7 +37,7 @@ struct Running {
 impl Running {
     fn start(config: &Path) -> Self {
         let mut child = Command::new(PROGRAM)
-            .arg("--config")
+            .args(["--drain-timeout", "1", "--config"])
             .arg(config)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -168,6 +168,29 @@ fn it_prints_what_arrives_and_says_where_everything_went() {
             "{log}"
         );
     }
+}
+
+#[test]
+fn it_ends_although_nobody_reads_what_it_writes() {
+    let file = config(&CONFIG.replace("normal", "detailed"));
+    let mut running = Running::start(file.path());
+    let otlp = running.address("transport=\"http\"");
+    // Far more than a pipe holds.
+    let spans = vec![r#"{"name":"GET /cart"}"#; 2000].join(",");
+    let request = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+    assert!(http(otlp, "POST /v1/traces", &request).starts_with("HTTP/1.1 200"));
+    running.signal("TERM");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        if let Some(status) = running.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it did not end");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(status.code(), Some(0));
+    let (_, _, log) = running.end();
+    assert!(log.contains("dropped=\"2000 (shutdown 2000)\""), "{log}");
 }
 
 #[test]

@@ -48,6 +48,9 @@ pub struct Destination {
 /// Counts a batch as being in flight, as long as it exists.
 struct InFlight<'a>(&'a Destination);
 
+/// How long an exporter may take to close what it writes to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The longest wait for another attempt once the collector is stopping: its time is limited.
 const DRAINING_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -132,9 +135,16 @@ impl Destination {
         tasks
     }
 
-    /// Closes the exporter; for when the tasks of [`Self::start`] have ended.
+    /// Closes the exporter; for when the tasks of [`Self::start`] have ended. Takes two seconds at most.
     pub async fn stop(&self) {
-        self.exporter.stop().await;
+        let stopped = tokio::time::timeout(STOP_TIMEOUT, self.exporter.stop());
+        if stopped.await.is_err() {
+            let exporter = self.id.as_str();
+            warn!(
+                exporter,
+                "the exporter did not stop within {STOP_TIMEOUT:?}"
+            );
+        }
     }
 
     async fn deliver(&self, load: Load) {

@@ -21,6 +21,19 @@ impl Exporter for Panicking {
     }
 }
 
+/// Hangs when it is stopped.
+struct Hanging;
+
+impl Exporter for Hanging {
+    fn export<'a>(&'a self, _batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
 /// A destination with one consumer, and the entrance to it.
 fn destination(exporter: Arc<dyn Exporter>, phase: watch::Receiver<Phase>) -> Arc<Destination> {
     let context = BuildContext {
@@ -62,4 +75,12 @@ async fn a_delivery_that_panics_does_not_end_its_consumer() {
     assert_eq!((totals.accepted, totals.sent), (4, 2));
     assert_eq!(totals.dropped, [(DropReason::Lost, 2)]);
     assert_eq!(destination.in_flight.get(), destination.finished.get());
+}
+
+#[tokio::test]
+async fn an_exporter_that_does_not_stop_is_not_waited_for() {
+    let (_phase, running) = watch::channel(Phase::Running);
+    let destination = destination(Arc::new(Hanging), running);
+    let stopped = tokio::time::timeout(2 * STOP_TIMEOUT, destination.stop());
+    assert!(stopped.await.is_ok());
 }

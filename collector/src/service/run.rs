@@ -97,9 +97,12 @@ impl Service {
         while stopping.join_next().await.is_some() {}
         self.gate.close().await;
         self.drain(drain_timeout).await;
+        let mut stopping = JoinSet::new();
         for (destination, _) in &self.destinations {
-            destination.stop().await;
+            let destination = destination.clone();
+            stopping.spawn(async move { destination.stop().await });
         }
+        while stopping.join_next().await.is_some() {}
         let account = self.account();
         account.log();
         for (_, extension) in self.extensions.drain(..) {
