@@ -74,12 +74,22 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         let unavailable = |error| format!("cannot wait for signals: {error}");
         let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(unavailable)?;
         let service = Service::start(plan)
             .await
             .map_err(|error| error.to_string())?;
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+        let mut warned = false;
+        let name = loop {
+            tokio::select! {
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                _ = hangup.recv() => {
+                    if !warned {
+                        warn!("SIGHUP changes nothing: reload is not available in this version");
+                    }
+                    warned = true;
+                }
+            }
         };
         info!(signal = name, "stopping");
         service.stop(drain_timeout).await;
