@@ -171,6 +171,23 @@ fn it_prints_what_arrives_and_says_where_everything_went() {
 }
 
 #[test]
+fn a_hangup_changes_nothing() {
+    let file = config(CONFIG);
+    let mut running = Running::start(file.path());
+    running.signal("HUP");
+    assert!(running.next_line().contains("reload is not available"));
+    running.signal("HUP");
+    let otlp = running.address("transport=\"http\"");
+    let request = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"GET /cart"}]}]}]}"#;
+    assert!(http(otlp, "POST /v1/traces", request).starts_with("HTTP/1.1 200"));
+    running.signal("TERM");
+    let (code, _, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("SIGHUP"), "{log}");
+    assert!(log.contains("account received=1 "), "{log}");
+}
+
+#[test]
 fn it_ends_although_nobody_reads_what_it_writes() {
     let file = config(&CONFIG.replace("normal", "detailed"));
     let mut running = Running::start(file.path());
@@ -220,6 +237,48 @@ fn a_port_in_use_is_said_in_one_sentence() {
         );
         assert_eq!(message.lines().last(), Some(expected.as_str()), "{message}");
     }
+}
+
+#[test]
+fn a_collector_that_cannot_start_leaves_the_file_of_another_one_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    std::fs::write(&path, "of a former run\n").unwrap();
+    let to_file = CONFIG.replace(
+        "debug: {verbosity: normal}",
+        &format!("file: {{path: '{}'}}", path.display()),
+    );
+    let to_file = to_file.replace("[debug]", "[file]");
+    let first = config(&to_file);
+    let running = Running::start(first.path());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+    let otlp = running.address("transport=\"http\"");
+    let request = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"GET /cart"}]}]}]}"#;
+    let post = || assert!(http(otlp, "POST /v1/traces", request).starts_with("HTTP/1.1 200"));
+    let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+    let written = |count| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while lines() < count {
+            assert!(Instant::now() < deadline, "it is not written");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    post();
+    written(1);
+
+    let second = config(&to_file.replace("http: {endpoint: '127.0.0.1:0'}", &{
+        format!("http: {{endpoint: '{otlp}'}}")
+    }));
+    let output = run(&["--config", second.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(lines(), 1);
+
+    // What somebody else takes out, as rotation does, leaves no hole.
+    std::fs::write(&path, "").unwrap();
+    post();
+    written(1);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("{\"resourceSpans\""), "{text:?}");
 }
 
 #[test]

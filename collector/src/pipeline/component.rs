@@ -64,11 +64,20 @@ pub trait ReceiverFactory: Sync {
 
 /// A receiver that is configured.
 pub trait ReceiverConfig: Send {
-    /// Starts to receive.
-    fn start(
+    /// Opens its ports, and takes nothing from them yet.
+    ///
+    /// # Errors
+    /// A port that cannot be opened.
+    fn bind(
         self: Box<Self>,
         context: ReceiverContext,
-    ) -> BoxFuture<'static, Result<Box<dyn Receiver>, StartError>>;
+    ) -> BoxFuture<'static, Result<Box<dyn BoundReceiver>, StartError>>;
+}
+
+/// A receiver that has its ports.
+pub trait BoundReceiver: Send {
+    /// Starts to receive.
+    fn start(self: Box<Self>) -> Box<dyn Receiver>;
 }
 
 /// A running receiver.
@@ -161,6 +170,15 @@ pub trait ExporterConfig: Send {
 
 /// A running exporter.
 pub trait Exporter: Send + Sync {
+    /// Called once, when the collector is sure to start: its ports are open, and nothing is received
+    /// yet. What must not happen if another collector runs already has its place here.
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    fn start(&self) -> Result<(), StartError> {
+        Ok(())
+    }
+
     /// Delivers a batch. Dropping the future gives the attempt up.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::account::{Account, DropReason};
-use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter};
+use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter, StartError};
 use super::options::{Batching, DeliveryOptions, Sizer};
 use super::queue::{Lane, Load, Queue};
 use super::retry::Backoff;
@@ -112,7 +112,13 @@ impl Destination {
 
     /// Starts to deliver. The tasks end when the phase has become [`Phase::Draining`] and the queue
     /// is empty.
-    pub fn start(self: &Arc<Self>) -> JoinSet<()> {
+    ///
+    /// # Errors
+    /// Why the exporter cannot start.
+    pub fn start(self: &Arc<Self>) -> Result<JoinSet<()>, StartError> {
+        self.exporter
+            .start()
+            .map_err(|StartError(error)| StartError(format!("exporter \"{}\" {error}", self.id)))?;
         let mut tasks = JoinSet::new();
         for _ in 0..self.options.queue.num_consumers {
             let destination = self.clone();
@@ -132,7 +138,7 @@ impl Destination {
             let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
             queue.drain();
         });
-        tasks
+        Ok(tasks)
     }
 
     /// Closes the exporter; for when the tasks of [`Self::start`] have ended. Takes two seconds at most.

@@ -63,7 +63,7 @@ async fn a_delivery_that_panics_does_not_end_its_consumer() {
         Budget::new(1_000_000),
         Gate::new(),
     );
-    let mut tasks = destination.start();
+    let mut tasks = destination.start().unwrap();
     for _ in 0..2 {
         intake.admit(payload()).await.unwrap();
     }

@@ -24,10 +24,10 @@ mod unwind;
 pub use self::account::{Account, Custody, DropReason, Totals};
 pub use self::budget::{Budget, Reservation};
 pub use self::component::{
-    Batch, BoxFuture, BuildContext, Delivered, ExportError, Exporter, ExporterConfig,
-    ExporterFactory, Extension, ExtensionConfig, ExtensionFactory, Processed, Processor,
-    ProcessorConfig, ProcessorFactory, Receiver, ReceiverConfig, ReceiverContext, ReceiverFactory,
-    Stage, StartError,
+    Batch, BoundReceiver, BoxFuture, BuildContext, Delivered, ExportError, Exporter,
+    ExporterConfig, ExporterFactory, Extension, ExtensionConfig, ExtensionFactory, Processed,
+    Processor, ProcessorConfig, ProcessorFactory, Receiver, ReceiverConfig, ReceiverContext,
+    ReceiverFactory, Stage, StartError,
 };
 pub use self::destination::{Destination, Phase};
 pub use self::gate::Gate;

@@ -161,18 +161,22 @@ impl Service {
             let route = self.route(&pipeline, &plan.processors, &destinations);
             routes.push((pipeline, route));
         }
-        for destination in destinations.into_values() {
-            let tasks = destination.start();
-            self.destinations.push((destination, tasks));
-        }
+        // All ports are open before anything is received, or changed that another collector may use.
+        let mut bound = Vec::new();
         for (id, config) in plan.receivers {
             let context = ReceiverContext {
                 id: id.to_string(),
                 registry: self.registry.clone(),
                 intakes: self.intakes(&id, &routes, &memory),
             };
-            let receiver = config.start(context).await?;
-            self.receivers.push((id.to_string(), receiver));
+            bound.push((id.to_string(), config.bind(context).await?));
+        }
+        for destination in destinations.into_values() {
+            let tasks = destination.start()?;
+            self.destinations.push((destination, tasks));
+        }
+        for (id, receiver) in bound {
+            self.receivers.push((id, receiver.start()));
         }
         for (_, extension) in &self.extensions {
             extension.ready();

@@ -1,12 +1,14 @@
 //! `file`: writes OTLP JSON, one batch a line.
 //!
 //! A batch counts as sent when the operating system has it: nothing is buffered here, so that
-//! neither a crash of the collector nor a full disk loses what was counted.
+//! neither a crash of the collector nor a full disk loses what was counted. What the file held before
+//! is removed only when the collector has its ports: one that fails to start, because another one runs
+//! already, does no harm to the other's file.
 //!
 //! Left out: `format: proto`, `compression`, `rotation` and `group_by`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,6 +49,7 @@ enum Format {
 
 struct FileExporter {
     path: PathBuf,
+    append: bool,
     file: Arc<Mutex<File>>,
 }
 
@@ -76,19 +79,15 @@ impl ExporterConfig for Options {
     fn build(self: Box<Self>, context: &BuildContext) -> Result<Arc<dyn Exporter>, StartError> {
         let file = OpenOptions::new()
             .create(true)
-            .write(true)
-            .truncate(!self.append)
+            .append(true)
             .open(&self.path)
-            .and_then(|mut file| {
-                file.seek(io::SeekFrom::End(0))?;
-                Ok(file)
-            })
             .map_err(|error| {
                 let (id, path) = (&context.id, self.path.display());
                 StartError(format!("exporter \"{id}\" cannot open {path}: {error}"))
             })?;
         Ok(Arc::new(FileExporter {
             path: self.path,
+            append: self.append,
             file: Arc::new(Mutex::new(file)),
         }))
     }
@@ -97,6 +96,23 @@ impl ExporterConfig for Options {
 // === impl FileExporter ===
 
 impl Exporter for FileExporter {
+    fn start(&self) -> Result<(), StartError> {
+        if self.append {
+            return Ok(());
+        }
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let emptied = match file.metadata() {
+            Ok(metadata) if metadata.is_file() => file.set_len(0),
+            // A pipe or a device holds nothing that could be removed.
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        emptied.map_err(|error| {
+            let path = self.path.display();
+            StartError(format!("cannot empty {path}: {error}"))
+        })
+    }
+
     fn export<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
         Box::pin(async move {
             let mut line =
@@ -137,12 +153,11 @@ impl Exporter for FileExporter {
 
 /// Appends a line, or nothing at all: a part of one would spoil the next attempt.
 fn append(file: &mut File, line: &[u8]) -> io::Result<()> {
-    let start = file.stream_position()?;
+    let before = file.metadata()?.len();
     let written = file.write_all(line);
     if written.is_err() {
         // If this fails too, the disk is beyond help, and the error that is returned says so.
-        let _ = file.set_len(start);
-        let _ = file.seek(io::SeekFrom::Start(start));
+        let _ = file.set_len(before);
     }
     written
 }

@@ -23,7 +23,8 @@ use self::http::HttpService;
 use self::options::{GrpcOptions, HttpOptions, Options};
 use crate::config::{Problems, Section};
 use crate::pipeline::{
-    BoxFuture, Receiver, ReceiverConfig, ReceiverContext, ReceiverFactory, StartError,
+    BoundReceiver, BoxFuture, Receiver, ReceiverConfig, ReceiverContext, ReceiverFactory,
+    StartError,
 };
 use crate::transport::{Limits, Listener, Server, ServerTlsOptions};
 
@@ -34,6 +35,13 @@ pub struct Factory;
 struct Config {
     grpc: Option<(GrpcOptions, Option<Arc<ServerConfig>>)>,
     http: Option<(HttpOptions, Option<Arc<ServerConfig>>)>,
+}
+
+/// The receiver with its ports open.
+struct Bound {
+    context: ReceiverContext,
+    grpc: Option<(GrpcOptions, Option<Arc<ServerConfig>>, Listener)>,
+    http: Option<(HttpOptions, Option<Arc<ServerConfig>>, Listener)>,
 }
 
 struct OtlpReceiver {
@@ -77,40 +85,47 @@ impl ReceiverFactory for Factory {
 // === impl Config ===
 
 impl ReceiverConfig for Config {
-    fn start(
+    fn bind(
         self: Box<Self>,
         context: ReceiverContext,
-    ) -> BoxFuture<'static, Result<Box<dyn Receiver>, StartError>> {
+    ) -> BoxFuture<'static, Result<Box<dyn BoundReceiver>, StartError>> {
         Box::pin(async move {
-            let receiver = self.listen(context).await?;
-            Ok(Box::new(receiver) as Box<dyn Receiver>)
+            let id = context.id.as_str();
+            let grpc = match self.grpc {
+                Some((options, tls)) => {
+                    let name = format!("receiver \"{id}\" (grpc)");
+                    let listener = Listener::bind(&name, &options.endpoint).await?;
+                    Some((options, tls, listener))
+                }
+                None => None,
+            };
+            let http = match self.http {
+                Some((options, tls)) => {
+                    let name = format!("receiver \"{id}\" (http)");
+                    let listener = Listener::bind(&name, &options.endpoint).await?;
+                    Some((options, tls, listener))
+                }
+                None => None,
+            };
+            let bound: Box<dyn BoundReceiver> = Box::new(Bound {
+                context,
+                grpc,
+                http,
+            });
+            Ok(bound)
         })
     }
 }
 
-impl Config {
-    async fn listen(self, context: ReceiverContext) -> Result<OtlpReceiver, StartError> {
+// === impl Bound ===
+
+impl BoundReceiver for Bound {
+    fn start(self: Box<Self>) -> Box<dyn Receiver> {
+        let context = self.context;
         let id = context.id.as_str();
-        // Both ports are bound before one is served: a receiver starts as a whole or not at all.
-        let grpc = match self.grpc {
-            Some((options, tls)) => {
-                let name = format!("receiver \"{id}\" (grpc)");
-                let listener = Listener::bind(&name, &options.endpoint).await?;
-                Some((options, tls, listener))
-            }
-            None => None,
-        };
-        let http = match self.http {
-            Some((options, tls)) => {
-                let name = format!("receiver \"{id}\" (http)");
-                let listener = Listener::bind(&name, &options.endpoint).await?;
-                Some((options, tls, listener))
-            }
-            None => None,
-        };
         let intakes = |transport| context.intakes.over(id, transport, &context.registry);
         let mut servers = Vec::new();
-        if let Some((options, tls, listener)) = grpc {
+        if let Some((options, tls, listener)) = self.grpc {
             let mut limits = Limits::default();
             if let Some(streams) = options.max_concurrent_streams {
                 limits.max_concurrent_streams = streams;
@@ -119,7 +134,7 @@ impl Config {
             let tls = tls.map(TlsAcceptor::from);
             servers.push(("grpc", Server::start(listener, tls, limits, service)));
         }
-        if let Some((options, tls, listener)) = http {
+        if let Some((options, tls, listener)) = self.http {
             let service = HttpService::new(intakes("http"), &options);
             let tls = tls.map(TlsAcceptor::from);
             let server = Server::start(listener, tls, Limits::default(), service);
@@ -129,7 +144,7 @@ impl Config {
             let address = server.address();
             info!(receiver = id, transport, %address, "listening");
         }
-        Ok(OtlpReceiver { servers })
+        Box::new(OtlpReceiver { servers })
     }
 }
 
