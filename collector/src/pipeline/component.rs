@@ -158,6 +158,15 @@ pub trait ExporterFactory: Sync {
 
 /// An exporter that is configured.
 pub trait ExporterConfig: Send {
+    /// Whether it can deliver a signal.
+    ///
+    /// # Errors
+    /// What it lacks for that, as a part of a sentence: `the key "endpoint" is missing`.
+    fn check_signal(&self, signal: Signal) -> Result<(), String> {
+        let _ = signal;
+        Ok(())
+    }
+
     /// How its queue and its retries work.
     fn delivery(&self) -> DeliveryOptions;
 

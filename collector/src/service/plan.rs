@@ -7,7 +7,8 @@ use spanmesh_otlp::Signal;
 
 use super::telemetry_options::TelemetryOptions;
 use crate::config::{
-    ComponentId, Document, Entry, Environment, Node, Problem, Problems, Reference, Section, nearest,
+    ComponentId, Document, Entry, Environment, Node, PipelineEntry, Problem, Problems, Reference,
+    Section, nearest,
 };
 use crate::pipeline::{ExporterConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig};
 use crate::{connectors, exporters, extensions, processors, receivers};
@@ -133,6 +134,7 @@ impl Plan {
 
         let telemetry = read_telemetry(&document.telemetry, &mut warnings);
         let telemetry = problems.note(telemetry).unwrap_or_default();
+        check_signals(&document.pipelines, &exporters, &mut problems);
         let pipelines = document.pipelines.into_iter().map(|entry| Pipeline {
             signal: entry.signal,
             receivers: ids(entry.receivers),
@@ -235,6 +237,28 @@ impl Kind<'_> {
         };
         let available = self.available.join(", ");
         format!("{name:?} is not available in this version, which has: {available}{hint}")
+    }
+}
+
+/// Every exporter can deliver what its pipelines carry.
+fn check_signals(
+    pipelines: &[PipelineEntry],
+    exporters: &[(ComponentId, Box<dyn ExporterConfig>)],
+    problems: &mut Problems,
+) {
+    for pipeline in pipelines {
+        for used in &pipeline.exporters {
+            let Some((id, exporter)) = exporters.iter().find(|(id, _)| *id == used.id) else {
+                continue;
+            };
+            if let Err(lack) = exporter.check_signal(pipeline.signal) {
+                let message = format!(
+                    "the exporter \"{id}\" cannot send {}: {lack}",
+                    pipeline.signal
+                );
+                problems.push(Problem::new(&used.place, "service", message));
+            }
+        }
     }
 }
 

@@ -94,3 +94,21 @@ fn impossible_values_are_refused() {
     );
     assert!(with("{metadata_keys: [a]}").is_err());
 }
+
+#[test]
+fn exporters_can_send_what_their_pipelines_carry() {
+    let with = |endpoints: &str| {
+        load(&format!(
+            "receivers: {{otlp: }}\nexporters: {{otlp_http: {endpoints}}}\n\
+             service: {{pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_http]}},\n  \
+             logs: {{receivers: [otlp], exporters: [otlp_http]}}}}}}\n"
+        ))
+    };
+    let only_traces = "{traces_endpoint: 'http://localhost:4318/v1/traces'}";
+    assert_eq!(
+        with(only_traces).unwrap_err(),
+        "c.yaml:4:41: service: the exporter \"otlp_http\" cannot send logs: expected the key \
+         \"endpoint\" or \"logs_endpoint\", but found neither"
+    );
+    assert!(with("{endpoint: 'http://localhost:4318'}").is_ok());
+}

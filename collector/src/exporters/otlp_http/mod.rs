@@ -63,6 +63,15 @@ impl ExporterFactory for Factory {
 // === impl Config ===
 
 impl ExporterConfig for Config {
+    fn check_signal(&self, signal: Signal) -> Result<(), String> {
+        match self.url(signal) {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "expected the key \"endpoint\" or \"{signal}_endpoint\", but found neither"
+            )),
+        }
+    }
+
     fn delivery(&self) -> DeliveryOptions {
         self.delivery.clone()
     }
