@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
 use spanmesh_otlp::status::{Code, Status};
 use spanmesh_otlp::{Signal, json};
@@ -285,6 +286,37 @@ service:
     }
     let account = collector.stop(Duration::from_millis(100)).await;
     assert_eq!((account.received, account.refused), (5, 10));
+}
+
+#[tokio::test]
+async fn what_no_queue_ever_holds_is_413_without_a_hint() {
+    let collector = Collector::start(
+        "
+exporters:
+  otlp_http:
+    endpoint: http://localhost:1
+    sending_queue: {queue_size: 4, sizer: items, block_on_overflow: true}
+service:
+  {metrics}
+  pipelines:
+    traces: {receivers: [otlp], exporters: [otlp_http]}
+",
+    )
+    .await;
+    let request = traces(0..5).encode_to_vec();
+    let headers = [("content-type", PROTOBUF)];
+    let answer = collector.post("/v1/traces", &headers, request).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(!answer.headers.contains_key("retry-after"));
+    let status = status(&answer, PROTOBUF);
+    assert_eq!(status.code, Code::ResourceExhausted);
+    assert_eq!(status.retry_delay, None);
+
+    let client = TraceServiceClient::connect(collector.grpc()).await;
+    let error = client.unwrap().export(traces(0..5)).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::ResourceExhausted);
+    let details = Status::decode(error.details()).unwrap();
+    assert_eq!(details.retry_delay, None);
 }
 
 #[tokio::test]

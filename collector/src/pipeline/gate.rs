@@ -45,6 +45,11 @@ impl Gate {
         self.changed.notify_waiters();
     }
 
+    /// Whether nobody waits for room any more.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::SeqCst)
+    }
+
     /// Closes the gate and waits until everybody who came in has left.
     pub async fn close(&self) {
         self.hurry();

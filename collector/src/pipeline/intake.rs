@@ -43,11 +43,16 @@ pub struct Route {
 /// Why a client has to keep its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The collector takes nothing at the moment.
+    /// The collector does not take it at the moment.
     Overloaded {
+        /// Why.
+        cause: Overload,
         /// When the client should try again.
         retry_after: Duration,
     },
+    /// The collector never takes it, because it is larger than the memory budget, or than every queue
+    /// that it would go to.
+    TooLarge,
     /// The client waited for the result, and the destination did not take the payload.
     NotDelivered {
         /// Why.
@@ -55,6 +60,17 @@ pub enum Refusal {
         /// When the client should try again; `None` if that makes no sense.
         retry_after: Option<Duration>,
     },
+}
+
+/// What is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overload {
+    /// Every queue is full.
+    QueuesFull,
+    /// The memory budget is used up.
+    MemoryUsedUp,
+    /// The collector is stopping.
+    Stopping,
 }
 
 #[derive(Debug)]
@@ -126,8 +142,8 @@ impl Intake {
     /// A destination without room loses the payload, and counts that, if another one has room.
     ///
     /// # Errors
-    /// No destination has room, the memory budget is used up, or the collector is stopping: nothing
-    /// was taken. Or the client waited for the result, and there was none.
+    /// No destination has room, the memory budget is used up, the payload is too large for both, or
+    /// the collector is stopping: nothing was taken. Or the client waited for the result, and there was none.
     pub async fn admit(&self, payload: Payload) -> Result<(), Refusal> {
         let inner = &*self.inner;
         let items = payload.items();
@@ -135,11 +151,14 @@ impl Intake {
             return Ok(());
         }
         let Some(pass) = inner.gate.enter() else {
-            return Err(self.refuse(items));
+            return Err(self.refuse(items, Refusal::overloaded(Overload::Stopping)));
         };
-        let size = payload.bytes().len() as u64;
+        let size = payload.memory();
+        if size > inner.memory.limit() {
+            return Err(self.refuse(items, Refusal::TooLarge));
+        }
         let Some(memory) = inner.memory.try_reserve(size).map(Arc::new) else {
-            return Err(self.refuse(items));
+            return Err(self.refuse(items, Refusal::overloaded(Overload::MemoryUsedUp)));
         };
         let mut entries = Vec::new();
         let mut left_out = Vec::new();
@@ -154,7 +173,12 @@ impl Intake {
         let vacancies = room::reserve(&entries, &memory, &inner.gate).await;
         let has_room = |vacancy: &Vacancy| matches!(vacancy, Vacancy::Room(_));
         if !entries.is_empty() && !vacancies.iter().any(has_room) {
-            return Err(self.refuse(items));
+            let too_large = vacancies.iter().all(|v| matches!(v, Vacancy::Never));
+            let refusal = match too_large {
+                true => Refusal::TooLarge,
+                false => Refusal::overloaded(inner.overload()),
+            };
+            return Err(self.refuse(items, refusal));
         }
         let mut outcomes = Vec::new();
         for ((lane, payload), vacancy) in entries.into_iter().zip(vacancies) {
@@ -187,11 +211,9 @@ impl Intake {
         (self.inner.accepted.get(), self.inner.refused.get())
     }
 
-    fn refuse(&self, items: u64) -> Refusal {
+    fn refuse(&self, items: u64, refusal: Refusal) -> Refusal {
         self.count_refused(items);
-        Refusal::Overloaded {
-            retry_after: RETRY_AFTER,
-        }
+        refusal
     }
 
     fn count_refused(&self, items: u64) {
@@ -200,9 +222,30 @@ impl Intake {
     }
 }
 
+// === impl Inner ===
+
+impl Inner {
+    /// Why queues have no room.
+    fn overload(&self) -> Overload {
+        if self.gate.is_hurried() {
+            // Nobody waits for room any more; without that there might have been some.
+            Overload::Stopping
+        } else {
+            Overload::QueuesFull
+        }
+    }
+}
+
 // === impl Refusal ===
 
 impl Refusal {
+    fn overloaded(cause: Overload) -> Self {
+        Self::Overloaded {
+            cause,
+            retry_after: RETRY_AFTER,
+        }
+    }
+
     fn not_delivered(reason: DropReason) -> Self {
         let retry_after = match reason {
             DropReason::QueueFull
@@ -223,7 +266,8 @@ impl Refusal {
     /// When the client should try again; `None` if that makes no sense.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Overloaded { retry_after } => Some(*retry_after),
+            Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::TooLarge => None,
             Self::NotDelivered { retry_after, .. } => *retry_after,
         }
     }
@@ -232,7 +276,14 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Overloaded { .. } => f.write_str("the queues are full, try again later"),
+            Self::Overloaded { cause, .. } => f.write_str(match cause {
+                Overload::QueuesFull => "every queue is full, try again later",
+                Overload::MemoryUsedUp => "the memory budget is used up, try again later",
+                Overload::Stopping => "the collector is stopping, try again later",
+            }),
+            Self::TooLarge => f.write_str(
+                "the request is larger than the collector's queues or its memory budget",
+            ),
             Self::NotDelivered { reason, .. } => {
                 write!(f, "the destination did not take it: {}", reason.name())
             }

@@ -67,6 +67,17 @@ fn payload() -> Payload {
     Payload::parse(Signal::Traces, request.to_vec().into()).unwrap()
 }
 
+/// Why a payload is refused for the moment.
+async fn refused(intake: &Intake) -> Overload {
+    match intake.admit(payload()).await {
+        Err(Refusal::Overloaded { cause, retry_after }) => {
+            assert_eq!(retry_after, RETRY_AFTER);
+            cause
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_full_destination_loses_what_another_one_takes() {
     let (small, large) = (destination(8), destination(100));
@@ -85,8 +96,7 @@ async fn nothing_is_taken_if_nobody_has_room() {
     let (first, second) = (destination(8), destination(8));
     let intake = intake(&[&first, &second], 1000);
     intake.admit(payload()).await.unwrap();
-    let refusal = intake.admit(payload()).await.unwrap_err();
-    assert_eq!(refusal.retry_after(), Some(RETRY_AFTER));
+    assert_eq!(refused(&intake).await, Overload::QueuesFull);
     for destination in [first, second] {
         let totals = destination.account.totals(Signal::Traces);
         assert_eq!((totals.accepted, totals.queued), (2, 2));
@@ -101,7 +111,7 @@ async fn the_memory_of_the_process_is_counted_once_for_all_destinations() {
     intake.admit(payload()).await.unwrap();
     intake.admit(payload()).await.unwrap();
     assert_eq!(intake.inner.memory.used(), 16);
-    assert!(intake.admit(payload()).await.is_err());
+    assert_eq!(refused(&intake).await, Overload::MemoryUsedUp);
 }
 
 #[tokio::test]
@@ -109,7 +119,7 @@ async fn nobody_is_let_in_once_the_gate_is_closed() {
     let destination = destination(100);
     let intake = intake(&[&destination], 1000);
     intake.inner.gate.close().await;
-    assert!(intake.admit(payload()).await.is_err());
+    assert_eq!(refused(&intake).await, Overload::Stopping);
     assert_eq!(destination.account.totals(Signal::Traces).accepted, 0);
 }
 
@@ -235,7 +245,7 @@ async fn what_never_fits_is_not_waited_for() {
     });
     let intake = intake(&[&destination], 1_000_000);
     let admitted = tokio::time::timeout(Duration::from_secs(5), intake.admit(payload()));
-    assert!(admitted.await.unwrap().is_err());
+    assert_eq!(admitted.await.unwrap(), Err(Refusal::TooLarge));
 }
 
 #[tokio::test]
@@ -259,4 +269,21 @@ async fn a_destination_takes_no_more_than_its_share_of_the_memory() {
     let dead = dead.account.totals(Signal::Traces);
     assert_eq!(dead.queued, 4);
     assert_eq!(dead.dropped, [(DropReason::QueueFull, 16)]);
+}
+
+#[tokio::test]
+async fn what_never_fits_is_refused_for_good() {
+    let size = payload().memory();
+    let small = destination_within(&QueueOptions::default(), size - 1);
+    let large = destination(100);
+    // Larger than the budget; larger than every queue.
+    for intake in [intake(&[&large], size - 1), intake(&[&small], 1_000_000)] {
+        let refusal = intake.admit(payload()).await.unwrap_err();
+        assert_eq!((refusal, refusal.retry_after()), (Refusal::TooLarge, None));
+    }
+    // Larger than one queue only: that one loses it.
+    let both = intake(&[&small, &large], 1_000_000);
+    both.admit(payload()).await.unwrap();
+    let small = small.account.totals(Signal::Traces);
+    assert_eq!(small.dropped, [(DropReason::QueueFull, 2)]);
 }

@@ -31,7 +31,7 @@ pub use self::component::{
 };
 pub use self::destination::{Destination, Phase};
 pub use self::gate::Gate;
-pub use self::intake::{Intake, Intakes, Refusal, Route};
+pub use self::intake::{Intake, Intakes, Overload, Refusal, Route};
 pub use self::memory::default_limit;
 pub use self::options::{Batching, DeliveryOptions, QueueOptions, RetryOptions, Sizer};
 pub use self::payload::Payload;

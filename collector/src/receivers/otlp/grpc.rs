@@ -15,7 +15,7 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
 
-use crate::pipeline::{BoxFuture, Intake, Intakes, Payload};
+use crate::pipeline::{BoxFuture, Intake, Intakes, Payload, Refusal};
 use crate::transport::RawServerCodec;
 
 /// Serves one port.
@@ -128,11 +128,15 @@ impl tower_service::Service<tonic::Request<Bytes>> for Export {
             })?;
             intake.admit(payload).await.map_err(|refusal| {
                 let message = refusal.to_string();
-                grpc_status(&match refusal.retry_after() {
-                    Some(delay) => {
+                grpc_status(&match (refusal, refusal.retry_after()) {
+                    (_, Some(delay)) => {
                         status::Status::new(Code::Unavailable, message).with_retry_delay(delay)
                     }
-                    None => status::Status::new(Code::Internal, message),
+                    // Without RetryInfo, this code means that the client shall not try again.
+                    (Refusal::TooLarge, None) => {
+                        status::Status::new(Code::ResourceExhausted, message)
+                    }
+                    (_, None) => status::Status::new(Code::Internal, message),
                 })
             })?;
             // The empty message: full success.

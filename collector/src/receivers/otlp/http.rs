@@ -217,8 +217,15 @@ impl From<DecompressError> for Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
-        let Some(delay) = refusal.retry_after() else {
-            return Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message);
+        let delay = match (refusal, refusal.retry_after()) {
+            (_, Some(delay)) => delay,
+            (Refusal::TooLarge, None) => {
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Self::new(status, Code::ResourceExhausted, message);
+            }
+            (_, None) => {
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message);
+            }
         };
         let mut failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
         failure.status = failure.status.with_retry_delay(delay);
