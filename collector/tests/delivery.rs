@@ -134,6 +134,26 @@ async fn batches_are_formed_by_size_and_by_time() {
 }
 
 #[tokio::test]
+async fn single_requests_are_split_into_batches_too() {
+    for size in [100, 0] {
+        let sink = GrpcSink::default();
+        let address = sink.serve().await;
+        let options = format!("{{send_batch_size: {size}, send_batch_max_size: 100, timeout: 1h}}");
+        let text = grpc_exporter(address, "").replace("{timeout: 10ms}", &options);
+        let collector = Collector::start(&text).await;
+        send(&collector, 0..1050).await;
+        if size == 0 {
+            eventually("all have arrived", async || sink.spans().len() == 1050).await;
+        }
+        collector.stop(DRAIN).await;
+        assert_eq!(distinct_ids(&sink.spans()), all(0..1050));
+        let requests = sink.requests();
+        assert_eq!(requests.len(), 11);
+        assert!(requests.iter().all(|request| spans(request).len() <= 100));
+    }
+}
+
+#[tokio::test]
 async fn what_fails_for_the_moment_is_sent_again() {
     let partial = ExportTraceServiceResponse {
         partial_success: Some(ExportTracePartialSuccess {

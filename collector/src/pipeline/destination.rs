@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use spanmesh_otlp::Signal;
+use spanmesh_otlp::{Limits, Signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -154,14 +154,19 @@ impl Destination {
     }
 
     async fn deliver(&self, load: Load) {
-        let mut pending = vec![load];
+        // Single payloads are not cut when they are taken from the queue, but here, outside its lock.
+        let limits = load.limits;
         // A stack, so that the parts of a split load go in order.
+        let mut pending: Vec<Load> = load.split(limits).into_iter().rev().collect();
         while let Some(load) = pending.pop() {
             let in_flight = InFlight::new(self);
             let refused = self.attempt_until_settled(load).await;
             drop(in_flight);
             let Some(load) = refused else { continue };
-            let half = load.items().div_ceil(2);
+            let half = Limits {
+                items: usize::try_from(load.items().div_ceil(2)).unwrap_or(usize::MAX),
+                ..load.limits
+            };
             pending.extend(load.split(half).into_iter().rev());
         }
     }

@@ -11,7 +11,7 @@ use crate::config::{Span, enabled};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawBatchOptions")]
 pub struct Batching {
-    /// A batch is sent as soon as it has so many items.
+    /// A batch is sent as soon as it has so many items; 0 for batches of whatever waits, at once.
     pub min_items: u64,
     /// A batch has no more items than this; 0 for no limit.
     pub max_items: u64,

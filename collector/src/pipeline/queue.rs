@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use spanmesh_otlp::Signal;
+use spanmesh_otlp::{Limits, Signal};
 use tokio::sync::Notify;
 
 use super::account::{Account, Custody, DropReason};
@@ -72,6 +72,8 @@ pub(super) struct Parcel {
 pub(super) struct Load {
     pub(super) signal: Signal,
     pub(super) parcels: Vec<Parcel>,
+    /// How large a batch may be. A single parcel may be larger until it is split.
+    pub(super) limits: Limits,
 }
 
 enum Next {
@@ -309,9 +311,18 @@ impl Waiting {
         }
         self.items -= items;
         self.bytes -= bytes;
+        let max_items = self.batching.map_or(0, |batching| batching.max_items);
+        let limits = Limits {
+            items: match usize::try_from(max_items) {
+                Ok(0) | Err(_) => usize::MAX,
+                Ok(items) => items,
+            },
+            bytes: max_bytes,
+        };
         Load {
             signal: self.signal,
             parcels,
+            limits,
         }
     }
 }
@@ -330,21 +341,27 @@ impl Load {
         self.parcels.iter().map(|parcel| parcel.bytes.len()).sum()
     }
 
-    /// The same items in loads of at most `max_items` items each. What is small enough stays as it
-    /// is, without a copy.
-    pub(super) fn split(self, max_items: u64) -> Vec<Self> {
+    /// The same items in loads within `limits`, as far as single items allow. What is small enough
+    /// stays as it is, without a copy.
+    pub(super) fn split(self, limits: Limits) -> Vec<Self> {
         let signal = self.signal;
         let mut loads: Vec<Self> = Vec::new();
-        let mut items = 0;
+        let (mut items, mut bytes) = (0, 0);
         for parcel in self.parcels {
-            for parcel in parcel.split(signal, max_items) {
-                items += parcel.custody.items();
+            for parcel in parcel.split(signal, limits) {
+                items += parcel.items();
+                bytes += parcel.bytes.len();
                 match loads.last_mut() {
-                    Some(load) if items <= max_items => load.parcels.push(parcel),
+                    Some(load) if items <= limits.items && bytes <= limits.bytes => {
+                        load.parcels.push(parcel);
+                    }
                     _ => {
-                        items = parcel.custody.items();
-                        let parcels = vec![parcel];
-                        loads.push(Self { signal, parcels });
+                        (items, bytes) = (parcel.items(), parcel.bytes.len());
+                        loads.push(Self {
+                            signal,
+                            parcels: vec![parcel],
+                            limits,
+                        });
                     }
                 }
             }
@@ -356,13 +373,16 @@ impl Load {
 // === impl Parcel ===
 
 impl Parcel {
-    fn split(mut self, signal: Signal, max_items: u64) -> Vec<Self> {
-        if self.custody.items() <= max_items {
+    fn items(&self) -> usize {
+        usize::try_from(self.custody.items()).unwrap_or(usize::MAX)
+    }
+
+    fn split(mut self, signal: Signal, limits: Limits) -> Vec<Self> {
+        if self.items() <= limits.items && self.bytes.len() <= limits.bytes {
             return vec![self];
         }
-        let max_items = usize::try_from(max_items).unwrap_or(usize::MAX);
         let mut parts = Vec::new();
-        for (bytes, items) in spanmesh_otlp::split(signal, &self.bytes, max_items) {
+        for (bytes, items) in spanmesh_otlp::split_within(signal, &self.bytes, limits) {
             parts.push(Self {
                 bytes: bytes.into(),
                 custody: self.custody.split(items as u64),

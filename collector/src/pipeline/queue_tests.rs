@@ -141,6 +141,37 @@ async fn draining_hands_out_everything_and_ends_every_consumer() {
 }
 
 #[tokio::test]
+async fn loads_know_the_limits_that_single_payloads_may_exceed() {
+    let by_items = queue(10_000);
+    let lane = by_items.lane(Signal::Traces, batching(10, 10));
+    push(&lane, 25).await;
+    push(&lane, 2).await;
+    let load = by_items.next().await.unwrap();
+    let limits = load.limits;
+    let found: Vec<Vec<u64>> = load.split(limits).into_iter().map(sizes).collect();
+    assert_eq!(found, [vec![10], vec![10], vec![5]]);
+
+    let by_bytes = queue(30);
+    let lane = by_bytes.lane(Signal::Traces, None);
+    push(&lane, 25).await; // 54 bytes
+    let load = by_bytes.next().await.unwrap();
+    let limits = load.limits;
+    let parts = load.split(limits);
+    assert!(parts.len() > 1);
+    assert!(parts.iter().all(|part| part.bytes() <= 30));
+    assert_eq!(parts.iter().map(Load::items).sum::<u64>(), 25);
+    parts.into_iter().for_each(|part| drop(sizes(part)));
+}
+
+#[tokio::test]
+async fn a_batch_size_of_zero_waits_for_nothing() {
+    let queue = queue(10_000);
+    let lane = queue.lane(Signal::Traces, batching(0, 10));
+    push(&lane, 4).await;
+    assert_eq!(sizes(queue.next().await.unwrap()), [4]);
+}
+
+#[tokio::test]
 async fn loads_are_split_by_items() {
     let queue = queue(10_000);
     let lane = queue.lane(Signal::Traces, batching(10, 0));
@@ -148,7 +179,10 @@ async fn loads_are_split_by_items() {
     push(&lane, 7).await;
     let load = queue.next().await.unwrap();
     assert_eq!(load.items(), 10);
-    let parts = load.split(4);
+    let parts = load.split(Limits {
+        items: 4,
+        bytes: usize::MAX,
+    });
     let found: Vec<Vec<u64>> = parts.into_iter().map(sizes).collect();
     assert_eq!(found, [vec![3], vec![4], vec![3]]);
     assert_eq!(queue.capacity().units.used(), 0);

@@ -25,7 +25,7 @@ struct Options(Batching);
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 struct RawOptions {
-    /// How many items make a batch; 0 for batches by time only.
+    /// How many items make a batch; 0 for batches of whatever waits, at once.
     send_batch_size: u64,
     /// How long the first item of a batch waits for others.
     timeout: Span,
@@ -74,7 +74,7 @@ impl TryFrom<RawOptions> for Options {
         }
         let timeout: Duration = raw.timeout.0;
         Ok(Self(Batching {
-            min_items: if size == 0 { u64::MAX } else { size },
+            min_items: size,
             max_items: max,
             timeout,
         }))
