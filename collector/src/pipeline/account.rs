@@ -5,8 +5,8 @@
 //! and a custody can only be settled once. One that is forgotten counts as dropped, with the reason
 //! `lost`, and so shows the defect instead of hiding it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use spanmesh_otlp::Signal;
 
@@ -119,9 +119,15 @@ impl Account {
     pub fn register(self: &Arc<Self>, registry: &Registry, exporter: &str, signal: Signal) {
         let names = Names::of(signal);
         let labels = [("exporter", exporter)];
+        // All series of one reading come from one look at the account, so that they balance.
+        let snapshot = Arc::new(Mutex::new(Totals::default()));
+        let (account, target) = (self.clone(), snapshot.clone());
+        registry.before_reading(move || {
+            *target.lock().unwrap_or_else(PoisonError::into_inner) = account.totals(signal);
+        });
         let read = |value: fn(&Totals) -> u64| {
-            let account = self.clone();
-            move || value(&account.totals(signal)) as f64
+            let snapshot = snapshot.clone();
+            move || value(&snapshot.lock().unwrap_or_else(PoisonError::into_inner)) as f64
         };
         registry.counter_from(
             names.sent,
@@ -167,12 +173,15 @@ impl Account {
             read(|totals| totals.queued),
         );
         for reason in DropReason::ALL {
-            let account = self.clone();
+            let snapshot = snapshot.clone();
             registry.counter_from(
                 "spanmesh_account_dropped_items",
                 "Items not delivered, by reason.",
                 &[labels[0], labels[1], ("reason", reason.name())],
-                move || account.totals(signal).dropped_for(reason) as f64,
+                move || {
+                    let totals = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+                    totals.dropped_for(reason) as f64
+                },
             );
         }
     }

@@ -36,3 +36,34 @@ fn reasons_are_in_the_order_of_their_numbers() {
         assert_eq!(reason as usize, index);
     }
 }
+
+#[test]
+fn the_metrics_balance_while_items_come_and_go() {
+    let account = Arc::new(Account::default());
+    let registry = Registry::default();
+    account.register(&registry, "x", Signal::Traces);
+    let busy = account.clone();
+    // Its name stands between those of the account, so that it is read in the midst of them.
+    registry.gauge(
+        "spanmesh_account_between",
+        "Changes the account.",
+        &[],
+        move || {
+            busy.accept(Signal::Traces, 5).sent(1);
+            0.0
+        },
+    );
+    let _waiting = account.accept(Signal::Traces, 3);
+    for expected in [3.0, 8.0] {
+        let text = registry.encode();
+        let sum = |name: &str| -> f64 {
+            let series = format!("spanmesh_account_{name}_items{{");
+            let lines = text.lines().filter(|line| line.starts_with(&series));
+            let values = lines.map(|line| line.rsplit_once(' ').unwrap().1);
+            values.map(|value| value.parse::<f64>().unwrap()).sum()
+        };
+        assert_eq!(sum("accepted"), expected);
+        let parts = ["sent", "sampled_out", "dropped", "queued"];
+        assert_eq!(parts.map(sum).iter().sum::<f64>(), expected, "{text}");
+    }
+}

@@ -6,15 +6,22 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Every metric of the process. Clones share their metrics.
 #[derive(Clone, Default)]
-pub struct Registry(Arc<Mutex<BTreeMap<&'static str, Family>>>);
+pub struct Registry(Arc<Mutex<Metrics>>);
 
 /// A number that only grows. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Counter(Arc<AtomicU64>);
+
+#[derive(Default)]
+struct Metrics {
+    families: BTreeMap<&'static str, Family>,
+    /// What happens before each reading.
+    preparations: Vec<Box<dyn Fn() + Send + Sync>>,
+}
 
 struct Family {
     help: &'static str,
@@ -78,11 +85,20 @@ impl Registry {
         });
     }
 
+    /// Runs `prepare` whenever the metrics are about to be read, so that several of them can come from
+    /// one look at what they are about.
+    pub fn before_reading(&self, prepare: impl Fn() + Send + Sync + 'static) {
+        self.lock().preparations.push(Box::new(prepare));
+    }
+
     /// All metrics in Prometheus' text format, ordered by name.
     pub fn encode(&self) -> String {
-        let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics = self.lock();
+        for prepare in &metrics.preparations {
+            prepare();
+        }
         let mut text = String::new();
-        for (name, family) in families.iter() {
+        for (name, family) in &metrics.families {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "# HELP {name} {}", family.help);
             let _ = writeln!(text, "# TYPE {name} {}", family.kind);
@@ -108,13 +124,17 @@ impl Registry {
         kind: &'static str,
         change: impl FnOnce(&mut BTreeMap<String, Source>),
     ) {
-        let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let family = families.entry(name).or_insert_with(|| Family {
+        let mut metrics = self.lock();
+        let family = metrics.families.entry(name).or_insert_with(|| Family {
             help,
             kind,
             series: BTreeMap::new(),
         });
         change(&mut family.series);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Metrics> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
