@@ -81,7 +81,7 @@ async fn refused(intake: &Intake) -> Overload {
 #[tokio::test]
 async fn a_full_destination_loses_what_another_one_takes() {
     let (small, large) = (destination(8), destination(100));
-    let intake = intake(&[&small, &large], 1000);
+    let intake = intake(&[&small, &large], 1_000_000);
     intake.admit(payload()).await.unwrap();
     intake.admit(payload()).await.unwrap();
     let small = small.account.totals(Signal::Traces);
@@ -94,7 +94,7 @@ async fn a_full_destination_loses_what_another_one_takes() {
 #[tokio::test]
 async fn nothing_is_taken_if_nobody_has_room() {
     let (first, second) = (destination(8), destination(8));
-    let intake = intake(&[&first, &second], 1000);
+    let intake = intake(&[&first, &second], 1_000_000);
     intake.admit(payload()).await.unwrap();
     assert_eq!(refused(&intake).await, Overload::QueuesFull);
     for destination in [first, second] {
@@ -107,17 +107,19 @@ async fn nothing_is_taken_if_nobody_has_room() {
 #[tokio::test]
 async fn the_memory_of_the_process_is_counted_once_for_all_destinations() {
     let (first, second) = (destination(100), destination(100));
-    let intake = intake(&[&first, &second], 20);
+    let size = payload().memory();
+    let intake = intake(&[&first, &second], 2 * size + size / 2);
     intake.admit(payload()).await.unwrap();
     intake.admit(payload()).await.unwrap();
-    assert_eq!(intake.inner.memory.used(), 16);
+    assert_eq!(intake.inner.memory.used(), 2 * size);
+    assert!(size > 200, "what is kept beside the bytes counts too");
     assert_eq!(refused(&intake).await, Overload::MemoryUsedUp);
 }
 
 #[tokio::test]
 async fn nobody_is_let_in_once_the_gate_is_closed() {
     let destination = destination(100);
-    let intake = intake(&[&destination], 1000);
+    let intake = intake(&[&destination], 1_000_000);
     intake.inner.gate.close().await;
     assert_eq!(refused(&intake).await, Overload::Stopping);
     assert_eq!(destination.account.totals(Signal::Traces).accepted, 0);
@@ -139,7 +141,7 @@ impl Processor for LeaveOut {
 #[tokio::test]
 async fn what_processors_leave_out_is_accounted_for() {
     let destination = destination(100);
-    let mut intake = intake(&[&destination], 1000);
+    let mut intake = intake(&[&destination], 1_000_000);
     let inner = Arc::get_mut(&mut intake.inner).unwrap();
     inner.routes[0].processors.push(Arc::new(LeaveOut));
     intake.admit(payload()).await.unwrap();

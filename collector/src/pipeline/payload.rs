@@ -14,6 +14,11 @@ pub struct Payload {
     items: u64,
 }
 
+/// What a payload takes up beside its bytes: its places in queues, its reservations, its shares of
+/// allocations. Without it, a queue of the smallest requests would take up several times what it
+/// accounts for.
+const OVERHEAD: u64 = 256;
+
 // === impl Payload ===
 
 impl Payload {
@@ -40,9 +45,9 @@ impl Payload {
         &self.bytes
     }
 
-    /// How many bytes of memory it takes up.
+    /// How many bytes of memory it takes up, with what is kept about it.
     pub fn memory(&self) -> u64 {
-        self.bytes.len() as u64
+        self.bytes.len() as u64 + OVERHEAD
     }
 
     /// Spans, log records or metric data points.

@@ -91,7 +91,13 @@ pub fn decompress(encoding: Encoding, body: Bytes, limit: usize) -> Result<Bytes
             read_limited(decoder, limit)
         }
     }?;
-    Ok(output.into())
+    Ok(compact(output))
+}
+
+/// The same bytes without the room for more that a growing vector has.
+pub fn compact(mut bytes: Vec<u8>) -> Bytes {
+    bytes.shrink_to_fit();
+    bytes.into()
 }
 
 fn read_limited(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecompressError> {
@@ -215,6 +221,14 @@ mod tests {
             let error = decompress(encoding, Bytes::from_static(b"plain"), 100).unwrap_err();
             assert!(matches!(error, DecompressError::Malformed(_)));
         }
+    }
+
+    #[test]
+    fn nothing_is_kept_beside_the_bytes() {
+        let mut bytes = Vec::with_capacity(1000);
+        bytes.extend_from_slice(b"abc");
+        let compact: Vec<u8> = compact(bytes).into();
+        assert!(compact.capacity() < 100);
     }
 
     #[test]

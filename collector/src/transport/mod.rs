@@ -10,7 +10,9 @@ mod server;
 mod tls;
 
 pub use self::codec::{Frames, RawClientCodec, RawServerCodec};
-pub use self::compression::{Compression, DecompressError, Encoding, compress, decompress};
+pub use self::compression::{
+    Compression, DecompressError, Encoding, compact, compress, decompress,
+};
 pub use self::connect::{ConnectError, Connector, Target};
 pub use self::error::describe;
 pub use self::listener::Listener;

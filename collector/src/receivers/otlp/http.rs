@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -15,7 +15,7 @@ use spanmesh_otlp::{Signal, json, response};
 
 use super::options::HttpOptions;
 use crate::pipeline::{Intakes, Payload, Refusal};
-use crate::transport::{DecompressError, Encoding, decompress};
+use crate::transport::{DecompressError, Encoding, compact, decompress};
 
 /// Serves one port.
 #[derive(Clone, Debug)]
@@ -41,6 +41,10 @@ struct Failure {
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
+
+/// Bodies up to this size are copied out of the connection's buffer, which is up to 400 KiB and would
+/// otherwise be kept for as long as a queue holds the smallest of them.
+const COPY_LIMIT: usize = 64 * 1024;
 
 /// How long a client may pause within a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -118,9 +122,10 @@ impl HttpService {
         let body = decompress(encoding, body, self.max_body_bytes)?;
         let body = match message_type {
             MessageType::Protobuf => body,
-            MessageType::Json => json::request_to_protobuf(signal, &body)
-                .map_err(|error| Failure::malformed(error.path(), &error))?
-                .into(),
+            MessageType::Json => compact(
+                json::request_to_protobuf(signal, &body)
+                    .map_err(|error| Failure::malformed(error.path(), &error))?,
+            ),
         };
         let payload = Payload::parse(signal, body)
             .map_err(|error| Failure::malformed(&error.path(), &error))?;
@@ -240,7 +245,7 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
         return Err(Failure::too_large(limit));
     }
     let mut whole = Bytes::new();
-    let mut parts = BytesMut::new();
+    let mut parts = Vec::new();
     loop {
         let Ok(frame) = tokio::time::timeout(BODY_TIMEOUT, body.frame()).await else {
             let message = format!("the body did not go on within {BODY_TIMEOUT:?}");
@@ -265,15 +270,24 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
         }
         if parts.is_empty() {
             let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
-            parts.reserve(whole.len() + data.len() + announced.min(limit));
+            parts.reserve_exact(whole.len() + data.len() + announced.min(limit));
             parts.extend_from_slice(&std::mem::take(&mut whole));
         }
         parts.extend_from_slice(&data);
     }
-    if parts.is_empty() {
-        Ok(whole)
+    Ok(if parts.is_empty() {
+        detached(whole)
     } else {
-        Ok(parts.freeze())
+        compact(parts)
+    })
+}
+
+/// A body that keeps no buffer alive that is much larger than itself.
+fn detached(body: Bytes) -> Bytes {
+    if body.len() <= COPY_LIMIT {
+        Bytes::copy_from_slice(&body)
+    } else {
+        body
     }
 }
 
@@ -301,4 +315,17 @@ fn respond(
         headers.insert(name, value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_bodies_do_not_keep_the_buffer_of_the_connection() {
+        let buffer = Bytes::from(vec![0; 400_000]);
+        let body = detached(buffer.slice(..100));
+        assert_eq!(body.len(), 100);
+        assert!(buffer.is_unique());
+    }
 }
