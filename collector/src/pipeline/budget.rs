@@ -45,6 +45,14 @@ impl Budget {
         })
     }
 
+    /// A reservation of nothing, to be resized.
+    pub fn empty(self: &Arc<Self>) -> Reservation {
+        Reservation {
+            budget: self.clone(),
+            amount: 0,
+        }
+    }
+
     /// Waits until `amount` is left, which never is if the whole budget is less. Reserves nothing: by
     /// the time that this returns somebody else may have taken it.
     pub async fn vacant(&self, amount: u64) {
@@ -73,6 +81,20 @@ impl Budget {
 // === impl Reservation ===
 
 impl Reservation {
+    /// Makes it larger or smaller; changes nothing and says `false` if so much is not left.
+    pub fn resize(&mut self, amount: u64) -> bool {
+        if let Some(more) = amount.checked_sub(self.amount) {
+            let Some(mut more) = self.budget.try_reserve(more) else {
+                return false;
+            };
+            more.amount = 0;
+        } else {
+            drop(self.split(self.amount - amount));
+        }
+        self.amount = amount;
+        true
+    }
+
     /// Takes `amount` of it out into a reservation of its own; less if there is less.
     pub fn split(&mut self, amount: u64) -> Self {
         let amount = amount.min(self.amount);
@@ -86,6 +108,9 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if self.amount == 0 {
+            return;
+        }
         self.budget.used.fetch_sub(self.amount, Ordering::AcqRel);
         self.budget.freed.notify_waiters();
     }
@@ -104,6 +129,19 @@ mod tests {
         drop(first);
         assert_eq!(budget.used(), 3);
         assert!(budget.try_reserve(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn reservations_can_grow_and_shrink() {
+        let budget = Budget::new(10);
+        let mut reservation = budget.try_reserve(2).unwrap();
+        assert!(reservation.resize(10));
+        assert!(!reservation.resize(11));
+        assert_eq!(budget.used(), 10);
+        assert!(reservation.resize(1));
+        assert_eq!(budget.used(), 1);
+        drop(reservation);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

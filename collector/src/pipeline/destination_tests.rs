@@ -65,7 +65,7 @@ async fn a_delivery_that_panics_does_not_end_its_consumer() {
     );
     let mut tasks = destination.start().unwrap();
     for _ in 0..2 {
-        intake.admit(payload()).await.unwrap();
+        intake.admit(payload(), intake.hold()).await.unwrap();
     }
     phase.send_replace(Phase::Draining);
     while let Some(ended) = tasks.join_next().await {

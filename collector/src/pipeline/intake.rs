@@ -10,6 +10,7 @@ use super::account::DropReason;
 use super::budget::Budget;
 use super::component::Processor;
 use super::gate::Gate;
+use super::hold::Hold;
 use super::payload::Payload;
 use super::queue::Lane;
 use super::room::{self, Vacancy};
@@ -136,15 +137,22 @@ impl Intake {
         }
     }
 
+    /// What a request takes up while it is being read: nothing yet.
+    pub fn hold(&self) -> Hold {
+        Hold::new(&self.inner.memory)
+    }
+
     /// Takes a payload into the queues of all destinations. When this returns, the queues hold it, or,
     /// where clients wait for the result, the destination has it.
+    ///
+    /// `hold` is what the request took up so far; it is resized to what the payload takes up.
     ///
     /// A destination without room loses the payload, and counts that, if another one has room.
     ///
     /// # Errors
     /// No destination has room, the memory budget is used up, the payload is too large for both, or
     /// the collector is stopping: nothing was taken. Or the client waited for the result, and there was none.
-    pub async fn admit(&self, payload: Payload) -> Result<(), Refusal> {
+    pub async fn admit(&self, payload: Payload, mut hold: Hold) -> Result<(), Refusal> {
         let inner = &*self.inner;
         let items = payload.items();
         if items == 0 {
@@ -153,13 +161,10 @@ impl Intake {
         let Some(pass) = inner.gate.enter() else {
             return Err(self.refuse(items, Refusal::overloaded(Overload::Stopping)));
         };
-        let size = payload.memory();
-        if size > inner.memory.limit() {
-            return Err(self.refuse(items, Refusal::TooLarge));
+        if let Err(refusal) = hold.resize(payload.memory()) {
+            return Err(self.refuse(items, refusal));
         }
-        let Some(memory) = inner.memory.try_reserve(size).map(Arc::new) else {
-            return Err(self.refuse(items, Refusal::overloaded(Overload::MemoryUsedUp)));
-        };
+        let memory = Arc::new(hold.into_reservation());
         let mut entries = Vec::new();
         let mut left_out = Vec::new();
         for route in &inner.routes {
@@ -239,7 +244,7 @@ impl Inner {
 // === impl Refusal ===
 
 impl Refusal {
-    fn overloaded(cause: Overload) -> Self {
+    pub(super) fn overloaded(cause: Overload) -> Self {
         Self::Overloaded {
             cause,
             retry_after: RETRY_AFTER,

@@ -69,7 +69,7 @@ fn payload() -> Payload {
 
 /// Why a payload is refused for the moment.
 async fn refused(intake: &Intake) -> Overload {
-    match intake.admit(payload()).await {
+    match intake.admit(payload(), intake.hold()).await {
         Err(Refusal::Overloaded { cause, retry_after }) => {
             assert_eq!(retry_after, RETRY_AFTER);
             cause
@@ -82,8 +82,8 @@ async fn refused(intake: &Intake) -> Overload {
 async fn a_full_destination_loses_what_another_one_takes() {
     let (small, large) = (destination(8), destination(100));
     let intake = intake(&[&small, &large], 1_000_000);
-    intake.admit(payload()).await.unwrap();
-    intake.admit(payload()).await.unwrap();
+    intake.admit(payload(), intake.hold()).await.unwrap();
+    intake.admit(payload(), intake.hold()).await.unwrap();
     let small = small.account.totals(Signal::Traces);
     assert_eq!((small.accepted, small.queued), (4, 2));
     assert_eq!(small.dropped, [(DropReason::QueueFull, 2)]);
@@ -95,7 +95,7 @@ async fn a_full_destination_loses_what_another_one_takes() {
 async fn nothing_is_taken_if_nobody_has_room() {
     let (first, second) = (destination(8), destination(8));
     let intake = intake(&[&first, &second], 1_000_000);
-    intake.admit(payload()).await.unwrap();
+    intake.admit(payload(), intake.hold()).await.unwrap();
     assert_eq!(refused(&intake).await, Overload::QueuesFull);
     for destination in [first, second] {
         let totals = destination.account.totals(Signal::Traces);
@@ -109,8 +109,8 @@ async fn the_memory_of_the_process_is_counted_once_for_all_destinations() {
     let (first, second) = (destination(100), destination(100));
     let size = payload().memory();
     let intake = intake(&[&first, &second], 2 * size + size / 2);
-    intake.admit(payload()).await.unwrap();
-    intake.admit(payload()).await.unwrap();
+    intake.admit(payload(), intake.hold()).await.unwrap();
+    intake.admit(payload(), intake.hold()).await.unwrap();
     assert_eq!(intake.inner.memory.used(), 2 * size);
     assert!(size > 200, "what is kept beside the bytes counts too");
     assert_eq!(refused(&intake).await, Overload::MemoryUsedUp);
@@ -144,7 +144,7 @@ async fn what_processors_leave_out_is_accounted_for() {
     let mut intake = intake(&[&destination], 1_000_000);
     let inner = Arc::get_mut(&mut intake.inner).unwrap();
     inner.routes[0].processors.push(Arc::new(LeaveOut));
-    intake.admit(payload()).await.unwrap();
+    intake.admit(payload(), intake.hold()).await.unwrap();
     let totals = destination.account.totals(Signal::Traces);
     assert_eq!((totals.accepted, totals.sampled_out), (2, 1));
     assert_eq!(totals.dropped, [(DropReason::Processor, 1)]);
@@ -171,13 +171,13 @@ async fn requests_that_wait_for_several_queues_do_not_stop_each_other() {
     let there = intake(&[&first, &second], memory);
     let back = intake(&[&second, &first], memory);
     for _ in 0..2 {
-        there.admit(payload()).await.unwrap();
+        there.admit(payload(), there.hold()).await.unwrap();
     }
     let waiting: Vec<_> = [&there, &back, &there, &back]
         .into_iter()
         .map(|intake| {
             let intake = intake.clone();
-            tokio::spawn(async move { intake.admit(payload()).await })
+            tokio::spawn(async move { intake.admit(payload(), intake.hold()).await })
         })
         .collect();
     settle().await;
@@ -206,7 +206,7 @@ async fn two_pipelines_of_one_destination_do_not_wait_for_each_other() {
     // Room for one of the two that each request asks for: it would wait for itself.
     let destination = blocking(1);
     let both = intake(&[&destination, &destination], 1_000_000);
-    let admitted = tokio::time::timeout(Duration::from_secs(5), both.admit(payload()));
+    let admitted = tokio::time::timeout(Duration::from_secs(5), both.admit(payload(), both.hold()));
     admitted.await.unwrap().unwrap();
     let totals = destination.account.totals(Signal::Traces);
     assert_eq!((totals.accepted, totals.queued), (4, 2));
@@ -215,11 +215,11 @@ async fn two_pipelines_of_one_destination_do_not_wait_for_each_other() {
     // Room for both: they are let in together.
     let destination = blocking(2);
     let both = intake(&[&destination, &destination], 1_000_000);
-    both.admit(payload()).await.unwrap();
+    both.admit(payload(), both.hold()).await.unwrap();
     let waiting: Vec<_> = (0..2)
         .map(|_| {
             let both = both.clone();
-            tokio::spawn(async move { both.admit(payload()).await })
+            tokio::spawn(async move { both.admit(payload(), both.hold()).await })
         })
         .collect();
     let deliveries = async {
@@ -246,7 +246,10 @@ async fn what_never_fits_is_not_waited_for() {
         ..QueueOptions::default()
     });
     let intake = intake(&[&destination], 1_000_000);
-    let admitted = tokio::time::timeout(Duration::from_secs(5), intake.admit(payload()));
+    let admitted = tokio::time::timeout(
+        Duration::from_secs(5),
+        intake.admit(payload(), intake.hold()),
+    );
     assert_eq!(admitted.await.unwrap(), Err(Refusal::TooLarge));
 }
 
@@ -264,7 +267,7 @@ async fn a_destination_takes_no_more_than_its_share_of_the_memory() {
     );
     let intake = intake(&[&dead, &healthy], 2 * share);
     for _ in 0..10 {
-        intake.admit(payload()).await.unwrap();
+        intake.admit(payload(), intake.hold()).await.unwrap();
         deliver_one(&healthy).await;
     }
     assert_eq!(healthy.account.totals(Signal::Traces).sent, 20);
@@ -280,12 +283,12 @@ async fn what_never_fits_is_refused_for_good() {
     let large = destination(100);
     // Larger than the budget; larger than every queue.
     for intake in [intake(&[&large], size - 1), intake(&[&small], 1_000_000)] {
-        let refusal = intake.admit(payload()).await.unwrap_err();
+        let refusal = intake.admit(payload(), intake.hold()).await.unwrap_err();
         assert_eq!((refusal, refusal.retry_after()), (Refusal::TooLarge, None));
     }
     // Larger than one queue only: that one loses it.
     let both = intake(&[&small, &large], 1_000_000);
-    both.admit(payload()).await.unwrap();
+    both.admit(payload(), both.hold()).await.unwrap();
     let small = small.account.totals(Signal::Traces);
     assert_eq!(small.dropped, [(DropReason::QueueFull, 2)]);
 }

@@ -11,6 +11,7 @@ mod budget;
 mod component;
 mod destination;
 mod gate;
+mod hold;
 mod intake;
 mod memory;
 mod options;
@@ -31,6 +32,7 @@ pub use self::component::{
 };
 pub use self::destination::{Destination, Phase};
 pub use self::gate::Gate;
+pub use self::hold::Hold;
 pub use self::intake::{Intake, Intakes, Overload, Refusal, Route};
 pub use self::memory::default_limit;
 pub use self::options::{Batching, DeliveryOptions, QueueOptions, RetryOptions, Sizer};

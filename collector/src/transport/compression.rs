@@ -47,6 +47,9 @@ pub enum DecompressError {
 /// a window of any size.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// How much is decompressed before it is asked for more room.
+const STEP: usize = 256 * 1024;
+
 /// The level that the libraries of both encodings call fast.
 const LEVEL: u32 = 1;
 
@@ -69,26 +72,32 @@ impl Encoding {
     }
 }
 
-/// Undoes an encoding; stops as soon as more than `limit` bytes have come out.
+/// Undoes an encoding; stops as soon as more than `limit` bytes have come out. `grow` hears how large
+/// the result is going to be before it gets so large, and may put an end to it.
 ///
 /// # Errors
-/// The result is larger than `limit`, or the body is not in this encoding.
-pub fn decompress(encoding: Encoding, body: Bytes, limit: usize) -> Result<Bytes, DecompressError> {
+/// The result is larger than `limit`, or the body is not in this encoding, or `grow` fails.
+pub fn decompress<E: From<DecompressError>>(
+    encoding: Encoding,
+    body: Bytes,
+    limit: usize,
+    grow: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Bytes, E> {
     let input = &*body;
     let output = match encoding {
         Encoding::Identity if body.len() > limit => {
-            return Err(DecompressError::TooLarge(limit));
+            return Err(DecompressError::TooLarge(limit).into());
         }
         Encoding::Identity => return Ok(body),
-        Encoding::Gzip => read_limited(MultiGzDecoder::new(input), limit),
-        Encoding::Zlib => read_limited(ZlibDecoder::new(input), limit),
+        Encoding::Gzip => read_limited(MultiGzDecoder::new(input), limit, grow),
+        Encoding::Zlib => read_limited(ZlibDecoder::new(input), limit, grow),
         Encoding::Zstd => {
             let mut decoder =
                 zstd::stream::read::Decoder::new(input).map_err(DecompressError::Malformed)?;
             decoder
                 .window_log_max(ZSTD_WINDOW_LOG_MAX)
                 .map_err(DecompressError::Malformed)?;
-            read_limited(decoder, limit)
+            read_limited(decoder, limit, grow)
         }
     }?;
     Ok(compact(output))
@@ -100,17 +109,29 @@ pub fn compact(mut bytes: Vec<u8>) -> Bytes {
     bytes.into()
 }
 
-fn read_limited(reader: impl Read, limit: usize) -> Result<Vec<u8>, DecompressError> {
+fn read_limited<E: From<DecompressError>>(
+    mut reader: impl Read,
+    limit: usize,
+    mut grow: impl FnMut(usize) -> Result<(), E>,
+) -> Result<Vec<u8>, E> {
     let mut output = Vec::new();
-    let beyond = (limit as u64).saturating_add(1);
-    reader
-        .take(beyond)
-        .read_to_end(&mut output)
-        .map_err(DecompressError::Malformed)?;
-    if output.len() > limit {
-        return Err(DecompressError::TooLarge(limit));
+    loop {
+        // One byte more than is allowed tells whether there are more.
+        let beyond = limit.saturating_add(1) - output.len();
+        let step = STEP.min(beyond);
+        grow(output.len() + step)?;
+        let read = reader
+            .by_ref()
+            .take(step as u64)
+            .read_to_end(&mut output)
+            .map_err(DecompressError::Malformed)?;
+        if output.len() > limit {
+            return Err(DecompressError::TooLarge(limit).into());
+        }
+        if read < step {
+            return Ok(output);
+        }
     }
-    Ok(output)
 }
 
 /// Compresses the concatenation of `frames`.
@@ -168,6 +189,10 @@ impl std::error::Error for DecompressError {}
 mod tests {
     use super::*;
 
+    fn decompress(encoding: Encoding, body: Bytes, limit: usize) -> Result<Bytes, DecompressError> {
+        super::decompress(encoding, body, limit, |_| Ok(()))
+    }
+
     #[test]
     fn what_is_compressed_can_be_read() {
         let frames = [Bytes::from_static(b"abc"), Bytes::from(vec![7; 10_000])];
@@ -201,6 +226,21 @@ mod tests {
             let error = decompress(encoding, body, 9_999_999).unwrap_err();
             assert!(matches!(error, DecompressError::TooLarge(9_999_999)));
         }
+    }
+
+    #[test]
+    fn whoever_provides_the_room_is_asked_first() {
+        let body = compress(Compression::Gzip, &[Bytes::from(vec![0; 1_000_000])]).unwrap();
+        let mut asked = 0;
+        let result = super::decompress(Encoding::Gzip, body, usize::MAX, |size| {
+            asked = size;
+            if size > 300_000 {
+                return Err(DecompressError::TooLarge(300_000));
+            }
+            Ok(())
+        });
+        assert!(matches!(result, Err(DecompressError::TooLarge(300_000))));
+        assert!(asked < 1_000_000);
     }
 
     #[test]

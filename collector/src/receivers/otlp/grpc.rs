@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use spanmesh_otlp::Signal;
 use spanmesh_otlp::status::{self, Code};
@@ -15,7 +16,7 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
 
-use crate::pipeline::{BoxFuture, Intake, Intakes, Payload, Refusal};
+use crate::pipeline::{BoxFuture, Hold, Intake, Intakes, Payload, Refusal};
 use crate::transport::RawServerCodec;
 
 /// Serves one port.
@@ -29,7 +30,19 @@ pub(super) struct GrpcService {
 struct Export {
     signal: Signal,
     intake: Intake,
+    hold: SharedHold,
 }
+
+/// A request's body, which takes up memory as it comes. What the gRPC library makes of it while it
+/// decompresses a message is not seen here: at most one message for each request.
+struct HeldBody {
+    body: Incoming,
+    bytes: u64,
+    hold: SharedHold,
+}
+
+/// The body's until the message is whole, then the message's.
+type SharedHold = Arc<Mutex<Option<Hold>>>;
 
 const GRPC_STATUS: &str = "grpc-status";
 /// A header that every status of ours has, and none of the gRPC library's.
@@ -70,7 +83,18 @@ impl GrpcService {
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
             .max_decoding_message_size(self.max_message_bytes);
-        let mut response = grpc.unary(Export { signal, intake }, request).await;
+        let hold = Arc::new(Mutex::new(Some(intake.hold())));
+        let request = request.map(|body| HeldBody {
+            body,
+            bytes: 0,
+            hold: hold.clone(),
+        });
+        let export = Export {
+            signal,
+            intake,
+            hold,
+        };
+        let mut response = grpc.unary(export, request).await;
         correct_status(&mut response);
         response
     }
@@ -118,6 +142,7 @@ impl tower_service::Service<tonic::Request<Bytes>> for Export {
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         let signal = self.signal;
         let intake = self.intake.clone();
+        let hold = self.hold.clone();
         Box::pin(async move {
             let payload = Payload::parse(signal, request.into_inner()).map_err(|error| {
                 let message = format!("the request is not well formed: {error}");
@@ -126,23 +151,60 @@ impl tower_service::Service<tonic::Request<Bytes>> for Export {
                         .with_violation(error.path(), error.problem().to_string()),
                 )
             })?;
-            intake.admit(payload).await.map_err(|refusal| {
-                let message = refusal.to_string();
-                grpc_status(&match (refusal, refusal.retry_after()) {
-                    (_, Some(delay)) => {
-                        status::Status::new(Code::Unavailable, message).with_retry_delay(delay)
-                    }
-                    // Without RetryInfo, this code means that the client shall not try again.
-                    (Refusal::TooLarge, None) => {
-                        status::Status::new(Code::ResourceExhausted, message)
-                    }
-                    (_, None) => status::Status::new(Code::Internal, message),
-                })
-            })?;
+            let taken = hold.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let hold = taken.unwrap_or_else(|| intake.hold());
+            let admitted = intake.admit(payload, hold).await;
+            admitted.map_err(|refusal| refused(&refusal))?;
             // The empty message: full success.
             Ok(tonic::Response::new(Bytes::new()))
         })
     }
+}
+
+// === impl HeldBody ===
+
+impl hyper::body::Body for HeldBody {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        let this = self.get_mut();
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                return Poll::Ready(Some(Err(tonic::Status::from_error(error.into()))));
+            }
+        };
+        this.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+        let mut hold = this.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let resized = hold.as_mut().map_or(Ok(()), |hold| hold.resize(this.bytes));
+        Poll::Ready(Some(match resized {
+            Ok(()) => Ok(frame),
+            Err(refusal) => Err(refused(&refusal)),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn refused(refusal: &Refusal) -> tonic::Status {
+    let message = refusal.to_string();
+    grpc_status(&match (refusal, refusal.retry_after()) {
+        (_, Some(delay)) => status::Status::new(Code::Unavailable, message).with_retry_delay(delay),
+        // Without RetryInfo, this code means that the client shall not try again.
+        (Refusal::TooLarge, None) => status::Status::new(Code::ResourceExhausted, message),
+        (_, None) => status::Status::new(Code::Internal, message),
+    })
 }
 
 fn grpc_status(status: &status::Status) -> tonic::Status {

@@ -14,7 +14,7 @@ use spanmesh_otlp::status::{Code, Status};
 use spanmesh_otlp::{Signal, json, response};
 
 use super::options::HttpOptions;
-use crate::pipeline::{Intakes, Payload, Refusal};
+use crate::pipeline::{Hold, Intakes, Payload, Refusal};
 use crate::transport::{DecompressError, Encoding, compact, decompress};
 
 /// Serves one port.
@@ -37,6 +37,12 @@ struct Failure {
     http_status: StatusCode,
     status: Status,
     header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+/// Why a body was not decompressed.
+enum Unreadable {
+    Body(DecompressError),
+    Refused(Refusal),
 }
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -118,18 +124,27 @@ impl HttpService {
             let supported = HeaderValue::from_static("gzip, zstd, deflate");
             return Err(Failure::unsupported(message).with(header::ACCEPT_ENCODING, supported));
         };
-        let body = read_body(request.into_body(), self.max_body_bytes).await?;
-        let body = decompress(encoding, body, self.max_body_bytes)?;
+        let mut hold = intake.hold();
+        let body = read_body(request.into_body(), self.max_body_bytes, &mut hold).await?;
+        let compressed = body.len();
+        let body = decompress(encoding, body, self.max_body_bytes, |size| {
+            let resized = hold.resize((compressed + size) as u64);
+            resized.map_err(Unreadable::Refused)
+        })?;
         let body = match message_type {
             MessageType::Protobuf => body,
-            MessageType::Json => compact(
-                json::request_to_protobuf(signal, &body)
-                    .map_err(|error| Failure::malformed(error.path(), &error))?,
-            ),
+            MessageType::Json => {
+                // Both forms are there for a moment. Protobuf is the smaller one.
+                hold.resize(2 * body.len() as u64)?;
+                compact(
+                    json::request_to_protobuf(signal, &body)
+                        .map_err(|error| Failure::malformed(error.path(), &error))?,
+                )
+            }
         };
         let payload = Payload::parse(signal, body)
             .map_err(|error| Failure::malformed(&error.path(), &error))?;
-        intake.admit(payload).await.map_err(Failure::from)?;
+        intake.admit(payload, hold).await.map_err(Failure::from)?;
         Ok(signal)
     }
 }
@@ -210,11 +225,18 @@ impl Failure {
     }
 }
 
-impl From<DecompressError> for Failure {
+impl From<DecompressError> for Unreadable {
     fn from(error: DecompressError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl From<Unreadable> for Failure {
+    fn from(error: Unreadable) -> Self {
         match error {
-            DecompressError::TooLarge(limit) => Self::too_large(limit),
-            DecompressError::Malformed(_) => Self::malformed("", &error),
+            Unreadable::Body(DecompressError::TooLarge(limit)) => Self::too_large(limit),
+            Unreadable::Body(error @ DecompressError::Malformed(_)) => Self::malformed("", &error),
+            Unreadable::Refused(refusal) => refusal.into(),
         }
     }
 }
@@ -239,8 +261,10 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// Reads a body of at most `limit` bytes. One that says that it is longer is not read at all.
-async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
+/// Reads a body of at most `limit` bytes. One that says that it is longer is not read at all. `hold`
+/// grows with what has been read, not to what is announced: memory that nothing was written to is not
+/// taken up yet.
+async fn read_body(mut body: Incoming, limit: usize, hold: &mut Hold) -> Result<Bytes, Failure> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Failure::too_large(limit));
     }
@@ -260,9 +284,11 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             Some(Err(error)) => return Err(Failure::malformed("", &error)),
         };
-        if whole.len() + parts.len() + data.len() > limit {
+        let size = whole.len() + parts.len() + data.len();
+        if size > limit {
             return Err(Failure::too_large(limit));
         }
+        hold.resize(size as u64)?;
         if whole.is_empty() && parts.is_empty() {
             // Kept as it came, in case it is the only one.
             whole = data;

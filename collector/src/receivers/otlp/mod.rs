@@ -172,3 +172,6 @@ impl Receiver for OtlpReceiver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

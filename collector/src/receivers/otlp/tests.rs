@@ -1,0 +1,120 @@
+//! Tests of the receiver with a memory budget of a size of their own.
+
+use std::io::Write;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+use spanmesh_otlp::{Signal, status};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::pipeline::{Budget, Gate, Intake, Intakes};
+use crate::telemetry::Registry;
+
+/// A receiver whose payloads go nowhere.
+async fn receiver(memory: &Arc<Budget>) -> Box<dyn Receiver> {
+    let intake = Intake::new(Signal::Traces, Vec::new(), memory.clone(), Gate::new());
+    let mut intakes = Intakes::default();
+    intakes.set(Signal::Traces, intake);
+    let context = ReceiverContext {
+        id: "otlp".to_owned(),
+        registry: Registry::default(),
+        intakes,
+    };
+    let listener = async || Listener::bind("test", "127.0.0.1:0").await.unwrap();
+    let bound = Bound {
+        context,
+        grpc: Some((GrpcOptions::default(), None, listener().await)),
+        http: Some((HttpOptions::default(), None, listener().await)),
+    };
+    Box::new(bound).start()
+}
+
+/// A request of a little more than so many bytes.
+fn request(bytes: usize) -> ExportTraceServiceRequest {
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                spans: vec![Span {
+                    name: "x".repeat(bytes),
+                    ..Span::default()
+                }],
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    }
+}
+
+/// Sends `part` of a body that is announced to have `length` bytes.
+async fn post(address: SocketAddr, headers: &str, length: usize, part: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+         content-length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(part).await.unwrap();
+    stream
+}
+
+async fn answer(mut stream: TcpStream) -> String {
+    let mut answer = vec![0; 1000];
+    let reading = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut answer));
+    let read = reading.await.unwrap().unwrap();
+    String::from_utf8_lossy(&answer[..read]).to_ascii_lowercase()
+}
+
+async fn until_used(memory: &Budget, check: impl Fn(u64) -> bool) {
+    for _ in 0..1000 {
+        if check(memory.used()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} bytes are used", memory.used());
+}
+
+#[tokio::test]
+async fn what_is_being_read_takes_up_the_memory_budget() {
+    let memory = Budget::new(1_000_000);
+    let receiver = receiver(&memory).await;
+    let addresses = receiver.addresses();
+    let [(_, grpc), (_, http)] = addresses[..] else {
+        panic!("{addresses:?}")
+    };
+    let slow = post(http, "", 900_000, &[0; 600_000]).await;
+    until_used(&memory, |used| used == 600_000).await;
+
+    let large = request(600_000);
+    let body = large.encode_to_vec();
+    let refused = answer(post(http, "", body.len(), &body).await).await;
+    assert!(refused.starts_with("http/1.1 503"), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+
+    let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    compressed.write_all(&body).unwrap();
+    let compressed = compressed.finish().unwrap();
+    let gzip = "content-encoding: gzip\r\n";
+    let refused = answer(post(http, gzip, compressed.len(), &compressed).await).await;
+    assert!(refused.starts_with("http/1.1 503"), "{refused}");
+
+    let client = TraceServiceClient::connect(format!("http://{grpc}")).await;
+    let mut client = client.unwrap();
+    let error = client.export(large.clone()).await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::Unavailable, "{error}");
+    let details = status::Status::decode(error.details()).unwrap();
+    assert!(details.retry_delay.is_some());
+
+    drop(slow);
+    until_used(&memory, |used| used == 0).await;
+    client.export(large).await.unwrap();
+    let taken = answer(post(http, gzip, compressed.len(), &compressed).await).await;
+    assert!(taken.starts_with("http/1.1 200"), "{taken}");
+    until_used(&memory, |used| used == 0).await;
+    receiver.stop().await;
+}
