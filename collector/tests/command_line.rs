@@ -188,6 +188,29 @@ fn a_hangup_changes_nothing() {
 }
 
 #[test]
+fn a_full_queue_is_said_once_with_its_count() {
+    let full =
+        "otlp_http: {endpoint: 'http://127.0.0.1:1', sending_queue: {queue_size: 1}}\n  nop: ";
+    let text = CONFIG.replace("debug: {verbosity: normal}", full);
+    let file = config(&text.replace("[debug]", "[otlp_http, nop]"));
+    let running = Running::start(file.path());
+    let otlp = running.address("transport=\"http\"");
+    let request = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"GET /cart"}]}]}]}"#;
+    for _ in 0..20 {
+        assert!(http(otlp, "POST /v1/traces", request).starts_with("HTTP/1.1 200"));
+    }
+    running.signal("TERM");
+    let (code, _, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    let said: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("queue is full"))
+        .collect();
+    assert_eq!(said.len(), 1, "{log}");
+    assert!(said[0].contains("exporter=\"otlp_http\" items=1"), "{log}");
+}
+
+#[test]
 fn it_ends_although_nobody_reads_what_it_writes() {
     let file = config(&CONFIG.replace("normal", "detailed"));
     let mut running = Running::start(file.path());

@@ -289,6 +289,40 @@ service:
 }
 
 #[tokio::test]
+async fn requests_that_are_rejected_are_counted() {
+    let collector = Collector::start(
+        "
+exporters: {nop: }
+service:
+  {metrics}
+  pipelines:
+    traces: {receivers: [otlp], exporters: [nop]}
+",
+    )
+    .await;
+    let headers = [("content-type", PROTOBUF)];
+    collector.post("/v1/traces", &headers, vec![0xff]).await;
+    collector
+        .post("/v1/traces", &headers, vec![0; (64 << 20) + 1])
+        .await;
+    let client = TraceServiceClient::connect(collector.grpc()).await;
+    let mut large = traces(0..1);
+    large.resource_spans[0].schema_url = "x".repeat(64 << 20);
+    client.unwrap().export(large).await.unwrap_err();
+    let count = async |transport: &str, reason: &str| {
+        let labels = format!(
+            "receiver=\"otlp\",transport=\"{transport}\",signal=\"traces\",reason=\"{reason}\""
+        );
+        let series = format!("spanmesh_receiver_rejected_requests{{{labels}}}");
+        collector.metric(&series).await
+    };
+    assert_eq!(count("http", "malformed").await, 1.0);
+    assert_eq!(count("http", "too_large").await, 1.0);
+    assert_eq!(count("grpc", "malformed").await, 0.0);
+    assert_eq!(count("grpc", "too_large").await, 1.0);
+}
+
+#[tokio::test]
 async fn what_no_queue_ever_holds_is_413_without_a_hint() {
     let collector = Collector::start(
         "

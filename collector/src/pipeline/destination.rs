@@ -16,7 +16,7 @@ use super::options::{Batching, DeliveryOptions, Sizer};
 use super::queue::{Lane, Load, Queue};
 use super::retry::Backoff;
 use super::unwind::caught;
-use crate::telemetry::Counter;
+use crate::telemetry::{Counter, Throttle, excerpt};
 
 /// How far the collector is with stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,9 @@ pub struct Destination {
     failing: AtomicBool,
     /// Wakes those who wait for another attempt, because one went well.
     recovered: Notify,
+    /// What is said of batches that are dropped, and of those that are taken in part.
+    drops: Throttle,
+    rejections: Throttle,
     in_flight: Counter,
     finished: Counter,
 }
@@ -77,7 +80,13 @@ impl Destination {
             );
         }
         let (queue, max_batch_bytes) = (&options.queue, options.max_batch_bytes);
-        let queue = Queue::new(account.clone(), queue, queue_memory, max_batch_bytes);
+        let queue = Queue::new(
+            &context.id,
+            account.clone(),
+            queue,
+            queue_memory,
+            max_batch_bytes,
+        );
         let destination = Arc::new(Self {
             id: context.id.clone(),
             exporter,
@@ -87,6 +96,8 @@ impl Destination {
             phase,
             failing: AtomicBool::new(false),
             recovered: Notify::new(),
+            drops: Throttle::default(),
+            rejections: Throttle::default(),
             in_flight: Counter::default(),
             finished: Counter::default(),
         });
@@ -217,7 +228,8 @@ impl Destination {
                     exporter,
                     items,
                     ?delay,
-                    "delivery failed, trying again: {message}"
+                    "delivery failed, trying again: {}",
+                    excerpt(&message)
                 );
             }
             let mut last = self.phase.clone();
@@ -251,8 +263,10 @@ impl Destination {
             info!(exporter, "delivery works again");
             self.recovered.notify_waiters();
         }
-        if delivered.rejected > 0 || !delivered.message.is_empty() {
-            let Delivered { rejected, message } = delivered;
+        if (delivered.rejected > 0 || !delivered.message.is_empty())
+            && let Some(rejected) = self.rejections.count(delivered.rejected)
+        {
+            let message = excerpt(&delivered.message);
             warn!(
                 exporter,
                 rejected, "the destination took a part only: {message}"
@@ -268,16 +282,18 @@ impl Destination {
     }
 
     fn settle_dropped(&self, load: Load, reason: DropReason, message: &str) {
-        let exporter = self.id.as_str();
-        let items = load.items();
-        let signal = load.signal.name();
-        warn!(
-            exporter,
-            signal,
-            items,
-            reason = reason.name(),
-            "dropped: {message}"
-        );
+        if let Some(items) = self.drops.count(load.items()) {
+            let exporter = self.id.as_str();
+            let signal = load.signal.name();
+            warn!(
+                exporter,
+                signal,
+                items,
+                reason = reason.name(),
+                "dropped: {}",
+                excerpt(message)
+            );
+        }
         load.dropped(reason);
     }
 

@@ -23,6 +23,8 @@ pub struct Intake {
     /// The metrics of the transport that this clone is for.
     accepted: Counter,
     refused: Counter,
+    malformed: Counter,
+    too_large: Counter,
 }
 
 /// The intakes of a receiver: one for each signal that a pipeline takes from it.
@@ -106,6 +108,8 @@ impl Intake {
             }),
             accepted: Counter::default(),
             refused: Counter::default(),
+            malformed: Counter::default(),
+            too_large: Counter::default(),
         }
     }
 
@@ -126,6 +130,14 @@ impl Intake {
             ),
         };
         let labels = [("receiver", receiver), ("transport", transport)];
+        let rejected = |reason| {
+            let signal = self.inner.signal.name();
+            registry.counter(
+                "spanmesh_receiver_rejected_requests",
+                "Requests that no client should send again.",
+                &[labels[0], labels[1], ("signal", signal), ("reason", reason)],
+            )
+        };
         Self {
             inner: self.inner.clone(),
             accepted: registry.counter(accepted, "Items taken from clients.", &labels),
@@ -134,7 +146,19 @@ impl Intake {
                 "Items not taken from clients, which were told to try again.",
                 &labels,
             ),
+            malformed: rejected("malformed"),
+            too_large: rejected("too_large"),
         }
+    }
+
+    /// Counts a request that could not be read.
+    pub fn malformed(&self) {
+        self.malformed.add(1);
+    }
+
+    /// Counts a request that was too large.
+    pub fn too_large(&self) {
+        self.too_large.add(1);
     }
 
     /// What a request takes up while it is being read: nothing yet.

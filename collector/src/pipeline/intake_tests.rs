@@ -39,7 +39,13 @@ fn destination_with(options: &QueueOptions) -> Destination {
 /// One whose queue takes up at most so much memory.
 fn destination_within(options: &QueueOptions, memory: u64) -> Destination {
     let account = Arc::new(Account::default());
-    let queue = Arc::new(Queue::new(account.clone(), options, memory, usize::MAX));
+    let queue = Arc::new(Queue::new(
+        "test",
+        account.clone(),
+        options,
+        memory,
+        usize::MAX,
+    ));
     let lane = queue.lane(Signal::Traces, None);
     Destination {
         account,

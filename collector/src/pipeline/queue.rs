@@ -11,6 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use spanmesh_otlp::{Limits, Signal};
 use tokio::sync::Notify;
+use tracing::warn;
 
 use super::account::{Account, Custody, DropReason};
 use super::budget::Budget;
@@ -18,6 +19,7 @@ use super::options::{Batching, QueueOptions, Sizer};
 use super::payload::Payload;
 use super::result::{Outcome, Watcher};
 use super::room::{Capacity, Room, Size};
+use crate::telemetry::Throttle;
 
 /// One pipeline's entrance to a destination.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub struct Lane {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// The name of its destination.
+    name: String,
     state: Mutex<State>,
     /// Wakes one consumer. Invariant: whenever payloads wait, some consumer either is awake, or
     /// waits with a timer, or finds a permit here.
@@ -39,6 +43,7 @@ pub(super) struct Queue {
     block_on_overflow: bool,
     wait_for_result: bool,
     max_batch_bytes: usize,
+    overflows: Throttle,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +131,10 @@ impl Lane {
     pub(super) fn overflow(&self, payload: &Payload) {
         let custody = self.queue.account.accept(payload.signal(), payload.items());
         custody.dropped(DropReason::QueueFull);
+        if let Some(items) = self.queue.overflows.count(payload.items()) {
+            let exporter = self.queue.name.as_str();
+            warn!(exporter, items, "dropped: the queue is full");
+        }
     }
 
     /// Counts items that a processor left out before they came here.
@@ -143,6 +152,7 @@ impl Lane {
 impl Queue {
     /// A queue that takes up at most `memory` bytes, and holds no more than its options say.
     pub(super) fn new(
+        name: &str,
         account: Arc<Account>,
         options: &QueueOptions,
         memory: u64,
@@ -153,6 +163,7 @@ impl Queue {
             memory: Budget::new(memory),
         };
         Self {
+            name: name.to_owned(),
             state: Mutex::default(),
             wake: Notify::new(),
             account,
@@ -161,6 +172,7 @@ impl Queue {
             block_on_overflow: options.block_on_overflow,
             wait_for_result: options.wait_for_result,
             max_batch_bytes,
+            overflows: Throttle::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::*;
 fn queue(max_batch_bytes: usize) -> Arc<Queue> {
     let options = QueueOptions::default();
     Arc::new(Queue::new(
+        "test",
         Arc::default(),
         &options,
         1_000_000,

@@ -6,6 +6,8 @@
 pub mod logs;
 mod metrics;
 mod process;
+mod throttle;
 
 pub use self::metrics::{Counter, Registry};
 pub use self::process::register as register_process;
+pub use self::throttle::{Throttle, escaped, excerpt};

@@ -91,11 +91,20 @@ impl GrpcService {
         });
         let export = Export {
             signal,
-            intake,
+            intake: intake.clone(),
             hold,
         };
         let mut response = grpc.unary(export, request).await;
         correct_status(&mut response);
+        match response
+            .headers()
+            .get(GRPC_STATUS)
+            .map(HeaderValue::as_bytes)
+        {
+            Some(b"3") => intake.malformed(),
+            Some(b"8") => intake.too_large(),
+            _ => {}
+        }
         response
     }
 }

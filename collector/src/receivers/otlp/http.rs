@@ -14,7 +14,7 @@ use spanmesh_otlp::status::{Code, Status};
 use spanmesh_otlp::{Signal, json, response};
 
 use super::options::HttpOptions;
-use crate::pipeline::{Hold, Intakes, Payload, Refusal};
+use crate::pipeline::{Hold, Intake, Intakes, Payload, Refusal};
 use crate::transport::{DecompressError, Encoding, compact, decompress};
 
 /// Serves one port.
@@ -109,6 +109,21 @@ impl HttpService {
                 Failure::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, message);
             return Err(failure.with(header::ALLOW, HeaderValue::from_static("POST")));
         }
+        let result = self.take(signal, intake, request).await;
+        match result.as_ref().map_err(|failure| failure.status.code) {
+            Err(Code::InvalidArgument) => intake.malformed(),
+            Err(Code::ResourceExhausted) => intake.too_large(),
+            _ => {}
+        }
+        result.map(|()| signal)
+    }
+
+    async fn take(
+        &self,
+        signal: Signal,
+        intake: &Intake,
+        request: Request<Incoming>,
+    ) -> Result<(), Failure> {
         let content_type = header_text(request.headers(), &header::CONTENT_TYPE);
         let Some(message_type) = MessageType::parse(content_type) else {
             let message =
@@ -144,8 +159,7 @@ impl HttpService {
         };
         let payload = Payload::parse(signal, body)
             .map_err(|error| Failure::malformed(&error.path(), &error))?;
-        intake.admit(payload, hold).await.map_err(Failure::from)?;
-        Ok(signal)
+        intake.admit(payload, hold).await.map_err(Failure::from)
     }
 }
 
