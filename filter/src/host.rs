@@ -59,11 +59,15 @@ pub trait Host {
     /// Adds to a counter (`delta` > 0) or a gauge.
     fn add_to_metric(&self, metric: Metric, delta: i64);
 
-    /// Whether the process-wide mark `key` is set.
-    fn has_mark(&self, key: &str) -> bool;
+    /// What the whole process shares under `key`, and its version.
+    fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)>;
 
-    /// Sets the process-wide mark `key`.
-    fn set_mark(&self, key: &str);
+    /// Sets what the process shares under `key`, if its version is still this one; 0 stands for any.
+    ///
+    /// # Errors
+    /// [`SharedDataError`] tells a lost race from a proxy that cannot.
+    fn set_shared_data(&self, key: &str, value: &[u8], version: u32)
+    -> Result<(), SharedDataError>;
 }
 
 /// A compiled CEL expression of this root context.
@@ -106,6 +110,15 @@ pub enum DispatchError {
     /// The proxy does not know the cluster.
     UnknownCluster,
     /// The cluster has no host that answers, or the proxy failed in another way.
+    Failed,
+}
+
+/// Why shared data was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedDataError {
+    /// Somebody else set it in between.
+    Changed,
+    /// The proxy failed.
     Failed,
 }
 

@@ -12,7 +12,7 @@ use crate::export::Signal;
 use crate::host::Host;
 use crate::kept::Kept;
 use crate::pairs::Pairs;
-use crate::propagation::{self, Hop};
+use crate::propagation::{self, Arrived, Hop};
 use crate::record::{Identity, Record, Side, log_record, span};
 use crate::request::Request;
 use crate::root::Active;
@@ -62,11 +62,12 @@ impl Http {
             return;
         };
         let headers = host.request_headers();
-        if Request::new(&headers).is_otlp_export() {
+        let request = Request::new(&headers);
+        if request.is_otlp_export() {
             self.phase = Phase::Ignored;
             return;
         }
-        let hop = active.hop(&headers);
+        let hop = active.hop(host, &headers, &request);
         if let Some(hop) = &hop {
             hop.inject(host, &headers, &active.config.formats);
         }
@@ -97,7 +98,7 @@ impl Http {
                 if request.is_otlp_export() {
                     return false;
                 }
-                let seen = active.seen(&headers, active.hop(&headers));
+                let seen = active.seen(&headers, active.hop(host, &headers, &request));
                 active.record(host, &seen, &request)
             }
         }
@@ -105,18 +106,14 @@ impl Http {
 }
 
 impl Active {
-    /// This hop's span, if spans are made at all.
-    fn hop(&self, headers: &Pairs) -> Option<Hop> {
-        let config = &self.config;
-        config.spans.then(|| {
-            Hop::new(
-                headers,
-                &config.formats,
-                &config.sampler,
-                &self.random,
-                &self.stats,
-            )
-        })
+    /// This hop's span, if one is to be made at all.
+    fn hop(&self, host: &impl Host, headers: &Pairs, request: &Request<'_>) -> Option<Hop> {
+        let arrived = Arrived { headers, request };
+        if self.config.spans {
+            Hop::new(host, &arrived, self)
+        } else {
+            None
+        }
     }
 
     /// What is remembered of a request, but for its headers.
@@ -168,8 +165,7 @@ impl Active {
             } else {
                 0
             },
-            &self.config.redaction,
-            self.config.value_limit,
+            &self.config,
         );
         let mut exporter = self.exporter.borrow_mut();
         if let Some(identity) = seen.identity.as_ref().filter(|_| seen.sampled) {

@@ -6,12 +6,14 @@
 //! [`export`] batches them and brings them to a collector; [`root`] holds the configuration and
 //! the life of both.
 
+mod condition;
 pub mod config;
 pub mod export;
 pub mod host;
 pub mod http;
 mod kept;
 pub mod pairs;
+mod path_template;
 mod propagation;
 #[cfg(target_arch = "wasm32")]
 mod proxy;

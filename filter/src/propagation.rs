@@ -11,10 +11,18 @@ use spanmesh_trace_context::{
 
 use crate::host::Host;
 use crate::pairs::Pairs;
-use crate::random::Random;
 use crate::record::Identity;
-use crate::sampler::{Sampler, Verdict};
+use crate::request::Request;
+use crate::root::Active;
+use crate::sampler::{Subject, Verdict};
 use crate::stats::Stats;
+
+/// A request as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) headers: &'a Pairs,
+    pub(crate) request: &'a Request<'a>,
+}
 
 /// What a hop made of a request's context.
 #[derive(Debug)]
@@ -45,32 +53,38 @@ enum PassedOn {
 const MAX_RECORDED_TRACESTATE: usize = 512;
 
 impl Hop {
-    /// Continues the context of the request, or starts a new trace.
-    pub(crate) fn new(
-        request_headers: &Pairs,
-        formats: &[Format],
-        sampler: &Sampler,
-        random: &Random,
-        stats: &Stats,
-    ) -> Self {
+    /// Continues the context of the request, or starts a new trace; `None` if there is to be no
+    /// span.
+    pub(crate) fn new(host: &impl Host, arrived: &Arrived<'_>, active: &Active) -> Option<Self> {
+        let Arrived { headers, request } = *arrived;
         let Extraction {
             context,
             root_sampling,
             invalid,
-        } = extract(request_headers, formats);
-        count_invalid(invalid, stats);
+        } = extract(headers, &active.config.formats);
+        count_invalid(invalid, &active.stats);
+        let random = &active.random;
         let trace_id = context
             .as_ref()
             .map_or_else(|| random.trace_id(), |it| it.trace_id);
-        let parent = context
-            .as_ref()
-            .map_or(root_sampling, |it| Some(it.sampling));
         let tracestate = context.as_ref().and_then(|it| it.tracestate.as_ref());
+        let subject = Subject {
+            headers,
+            request,
+            parent: context
+                .as_ref()
+                .map_or(root_sampling, |it| Some(it.sampling)),
+            trace_id: &trace_id,
+            tracestate,
+        };
         let Verdict {
             sampled,
             debug,
             tracestate: changed,
-        } = sampler.decide(parent, &trace_id, tracestate);
+        } = active
+            .config
+            .sampler
+            .decide(host, &subject, &active.stats)?;
         let changed = changed.or_else(|| {
             tracestate
                 .filter(|list| list.has_empty_members())
@@ -89,7 +103,7 @@ impl Hop {
             (None, Some(_)) => PassedOn::Unchanged,
             (None, None) => PassedOn::Nothing,
         };
-        Self {
+        Some(Self {
             identity: Identity {
                 trace_id,
                 span_id: random.span_id(),
@@ -100,7 +114,7 @@ impl Hop {
             sampled,
             debug,
             tracestate: passed_on,
-        }
+        })
     }
 
     /// Writes the context of this hop's span into the request.

@@ -22,6 +22,7 @@ use crate::config::Environment;
 use crate::export::Budget;
 use crate::host::{
     CallToken, DispatchError, Expression, ExpressionError, GrpcCall, Host, Metric, MetricKind,
+    SharedDataError,
 };
 use crate::http::Http;
 use crate::pairs::Pairs;
@@ -32,6 +33,7 @@ use crate::root::{Root, Worker};
 mod status {
     pub(super) const OK: u32 = 0;
     pub(super) const NOT_FOUND: u32 = 1;
+    pub(super) const CAS_MISMATCH: u32 = 8;
 }
 
 /// `HttpRequestHeaders` of the ABI's map types.
@@ -326,20 +328,37 @@ impl Host for Proxy {
         unsafe { proxy_increment_metric(metric.0, delta) };
     }
 
-    fn has_mark(&self, key: &str) -> bool {
-        let mut cas = 0;
+    fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        let mut version = 0;
         // SAFETY: the host reads a slice that lives through the call, and writes one u32 and where
         // `returned` says.
-        let mark = returned(|data, size| unsafe {
-            proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
+        let data = returned(|data, size| unsafe {
+            proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version)
         });
-        mark.is_ok_and(|mark| !mark.is_empty())
+        Some((data.ok()?, version))
     }
 
-    fn set_mark(&self, key: &str) {
-        let mark = b"1";
-        // SAFETY: the host reads two slices that live through the call. A CAS of 0 is "whatever".
-        unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), mark.as_ptr(), mark.len(), 0) };
+    fn set_shared_data(
+        &self,
+        key: &str,
+        value: &[u8],
+        version: u32,
+    ) -> Result<(), SharedDataError> {
+        // SAFETY: the host reads two slices that live through the call.
+        let status = unsafe {
+            proxy_set_shared_data(
+                key.as_ptr(),
+                key.len(),
+                value.as_ptr(),
+                value.len(),
+                version,
+            )
+        };
+        match status {
+            status::OK => Ok(()),
+            status::CAS_MISMATCH => Err(SharedDataError::Changed),
+            _ => Err(SharedDataError::Failed),
+        }
     }
 }
 

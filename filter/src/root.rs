@@ -98,14 +98,14 @@ impl Root {
         environment: &Environment,
     ) -> bool {
         let mark = format!("spanmesh.configured.{name}");
-        match Config::new(document, environment) {
+        match Config::new(host, name, document, environment) {
             Ok(config) => {
                 let active = Active::new(host, config, &self.worker, mark);
                 host.set_tick_period(FIRST_TICK);
                 self.state = State::Active(Rc::new(active));
                 true
             }
-            Err(error) if host.has_mark(&mark) => {
+            Err(error) if host.shared_data(&mark).is_some() => {
                 log::error!("configuration update refused, the old one stays: {error}");
                 false
             }
@@ -117,6 +117,15 @@ impl Root {
                 self.state = State::Refused(Box::new(stats));
                 true
             }
+        }
+    }
+
+    /// What is in force.
+    #[cfg(test)]
+    pub(crate) fn active(&self) -> Rc<Active> {
+        match &self.state {
+            State::Active(active) => Rc::clone(active),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -134,7 +143,8 @@ impl Root {
             State::Refused(stats) => stats.publish(host),
             State::Active(active) => {
                 if let Some(mark) = active.mark.take() {
-                    host.set_mark(&mark);
+                    // Should it fail, a wrong update takes the telemetry away, and no more.
+                    let _ = host.set_shared_data(&mark, b"1", 0);
                     host.set_tick_period(active.tick);
                 }
                 active.flush_when_due(host);

@@ -32,6 +32,8 @@ pub struct Stats {
     pub invalid_b3multi: Counter,
     /// Requests whose attributes Envoy could not give.
     pub attributes_failed: Counter,
+    /// Evaluations of a configured condition that failed.
+    pub expressions_failed: Counter,
     /// Bytes of records that are not delivered.
     pub queue_bytes: Gauge,
     /// 1 for each worker that runs with a configuration that was refused.
@@ -88,6 +90,7 @@ impl Stats {
             invalid_b3: counter("propagation.invalid.b3"),
             invalid_b3multi: counter("propagation.invalid.b3multi"),
             attributes_failed: counter("attributes.failed"),
+            expressions_failed: counter("expressions.failed"),
             queue_bytes: Gauge::define(host, "queue_bytes"),
             config_rejected: Gauge::define(host, "config.rejected"),
         }
@@ -112,6 +115,7 @@ impl Stats {
             &self.invalid_b3,
             &self.invalid_b3multi,
             &self.attributes_failed,
+            &self.expressions_failed,
         ];
         own.into_iter()
             .chain(self.spans.counters())

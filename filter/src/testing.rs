@@ -1,7 +1,7 @@
 //! A scripted proxy for the tests, and the independent decoding of what the filter sends.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -12,10 +12,11 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
-use crate::config::Environment;
+use crate::config::{Config, Environment};
 use crate::export::Budget;
 use crate::host::{
     CallToken, DispatchError, Expression, ExpressionError, GrpcCall, Host, Metric, MetricKind,
+    SharedDataError,
 };
 use crate::http::Http;
 use crate::pairs::Pairs;
@@ -44,7 +45,10 @@ pub(crate) struct FakeHost {
     pub(crate) tick_period: Cell<Option<Duration>>,
     pub(crate) done: Cell<bool>,
     metrics: RefCell<Vec<(String, i64)>>,
-    marks: RefCell<BTreeSet<String>>,
+    shared: RefCell<HashMap<String, (Vec<u8>, u32)>>,
+    pub(crate) shared_data_calls: Cell<usize>,
+    /// What conditions come to, by their texts; others fail.
+    pub(crate) conditions: RefCell<HashMap<String, bool>>,
 }
 
 /// A call that was started.
@@ -79,7 +83,9 @@ impl Default for FakeHost {
             tick_period: Cell::default(),
             done: Cell::default(),
             metrics: RefCell::default(),
-            marks: RefCell::default(),
+            shared: RefCell::default(),
+            shared_data_calls: Cell::default(),
+            conditions: RefCell::default(),
         }
     }
 }
@@ -224,6 +230,19 @@ impl Script<'_> {
     }
 }
 
+/// This configuration, on a proxy with CEL.
+pub(crate) fn config(document: &str) -> Config {
+    let host = FakeHost::default();
+    host.has_cel.set(true);
+    Config::new(
+        &host,
+        "spanmesh",
+        document.as_bytes(),
+        &Environment::default(),
+    )
+    .unwrap()
+}
+
 /// A root context with this configuration.
 pub(crate) fn root(host: &FakeHost, document: &str) -> Root {
     let mut root = Root::new(worker());
@@ -308,6 +327,9 @@ impl Host for FakeHost {
         if !self.has_cel.get() {
             return Err(ExpressionError::Unsupported);
         }
+        if text.matches('(').count() != text.matches(')').count() {
+            return Err(ExpressionError::Invalid);
+        }
         let mut expressions = self.expressions.borrow_mut();
         expressions.push(text.to_owned());
         Ok(Expression(expressions.len() as u32 - 1))
@@ -317,9 +339,11 @@ impl Host for FakeHost {
     /// not guarded fails the whole.
     fn evaluate(&self, expression: Expression) -> Option<Vec<u8>> {
         let expressions = self.expressions.borrow();
-        let list = expressions[expression.0 as usize]
-            .strip_prefix('[')?
-            .strip_suffix(']')?;
+        let text = &expressions[expression.0 as usize];
+        if let Some(result) = self.conditions.borrow().get(text) {
+            return Some(vec![u8::from(*result)]);
+        }
+        let list = text.strip_prefix('[')?.strip_suffix(']')?;
         let values: Option<Vec<Vec<u8>>> = list
             .split(',')
             .map(|item| match item.strip_prefix("has(") {
@@ -380,11 +404,24 @@ impl Host for FakeHost {
         self.metrics.borrow_mut()[metric.0 as usize].1 += delta;
     }
 
-    fn has_mark(&self, key: &str) -> bool {
-        self.marks.borrow().contains(key)
+    fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.shared_data_calls.set(self.shared_data_calls.get() + 1);
+        self.shared.borrow().get(key).cloned()
     }
 
-    fn set_mark(&self, key: &str) {
-        self.marks.borrow_mut().insert(key.to_owned());
+    fn set_shared_data(
+        &self,
+        key: &str,
+        value: &[u8],
+        version: u32,
+    ) -> Result<(), SharedDataError> {
+        self.shared_data_calls.set(self.shared_data_calls.get() + 1);
+        let mut shared = self.shared.borrow_mut();
+        let found = shared.get(key).map_or(0, |(_, version)| *version);
+        if version != 0 && version != found {
+            return Err(SharedDataError::Changed);
+        }
+        shared.insert(key.to_owned(), (value.to_vec(), found + 1));
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@
 use spanmesh_trace_context::Format;
 
 use super::AttributeValue;
-use crate::sampler::Sampler;
+use crate::sampler::Policy;
 use crate::semconv;
 
 /// The variables of one VM.
@@ -110,7 +110,7 @@ impl Environment {
         };
         let ratio = argument.trim().parse().ok();
         ratio
-            .filter(|ratio| Sampler::new(true, *ratio).is_ok())
+            .filter(|ratio| Policy::ratio(*ratio).is_ok())
             .unwrap_or_else(|| {
                 ignore(
                     "OTEL_TRACES_SAMPLER_ARG",

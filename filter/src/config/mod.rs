@@ -8,6 +8,7 @@
 
 mod cluster;
 mod environment;
+mod sampling;
 mod section;
 
 use std::fmt;
@@ -19,6 +20,8 @@ use spanmesh_trace_context::Format;
 pub use self::cluster::Cluster;
 pub use self::environment::Environment;
 use self::section::Section;
+use crate::host::Host;
+use crate::path_template::PathTemplate;
 use crate::redact::Redaction;
 use crate::sampler::Sampler;
 
@@ -71,6 +74,8 @@ pub struct Config {
     pub sampler: Sampler,
     /// Whether spans are made and contexts are propagated.
     pub spans: bool,
+    /// The templates of `http.route`, of which the first that matches counts.
+    pub routes: Vec<PathTemplate>,
     /// Whether access log records are made.
     pub access_log: bool,
     /// What is taken out of URLs.
@@ -148,11 +153,17 @@ pub struct ConfigError {
 }
 
 impl Config {
-    /// Reads a document, empty or JSON, and what the environment says below it.
+    /// Reads a document, empty or JSON, of the plugin of this name, and what the environment says
+    /// below it.
     ///
     /// # Errors
     /// The first key or value that cannot be used, with its path.
-    pub fn new(document: &[u8], environment: &Environment) -> Result<Self, ConfigError> {
+    pub fn new(
+        host: &impl Host,
+        plugin: &str,
+        document: &[u8],
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
         let mut document = Section::document("pluginConfig", document)?;
         let mut resource_attributes = environment.resource_attributes();
         let wanted = "a string, a number, true or false";
@@ -161,17 +172,16 @@ impl Config {
             wanted,
             AttributeValue::from_json,
         )?);
-        let (spans, access_log) = (
-            enabled(&mut document, "spans")?,
-            enabled(&mut document, "access_log")?,
-        );
+        let (spans, routes) = spans(document.section("spans")?)?;
+        let access_log = enabled(document.section("access_log")?)?;
         let config = Self {
             service: Service::read(document.section("service")?)?,
             resource_attributes,
             role: document.choice("role", &Role::WORDS)?.unwrap_or_default(),
             formats: formats(&mut document, environment)?,
-            sampler: sampler(document.section("sampler")?, environment)?,
+            sampler: sampling::read(document.section("sampler")?, environment, host, plugin)?,
             spans,
+            routes,
             access_log,
             redaction: redaction(document.section("redact")?)?,
             value_limit: value_limit(document.section("limits")?)?,
@@ -179,6 +189,14 @@ impl Config {
         };
         document.end()?;
         Ok(config)
+    }
+
+    /// The route of a path, if one is configured.
+    pub(crate) fn route(&self, path: &[u8]) -> Option<&str> {
+        self.routes
+            .iter()
+            .find(|route| route.matches(path))
+            .map(PathTemplate::as_str)
     }
 }
 
@@ -270,11 +288,20 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-fn enabled(document: &mut Section, key: &'static str) -> Result<bool, ConfigError> {
-    let mut section = document.section(key)?;
+fn enabled(mut section: Section) -> Result<bool, ConfigError> {
     let enabled = section.bool("enabled")?.unwrap_or(true);
     section.end()?;
     Ok(enabled)
+}
+
+fn spans(mut section: Section) -> Result<(bool, Vec<PathTemplate>), ConfigError> {
+    let routes = section.texts("routes")?.unwrap_or_default();
+    let routes: Result<_, String> = routes
+        .iter()
+        .map(|text| PathTemplate::parse(text))
+        .collect();
+    let routes = routes.map_err(|message| section.error("routes", message))?;
+    Ok((enabled(section)?, routes))
 }
 
 fn formats(document: &mut Section, environment: &Environment) -> Result<Vec<Format>, ConfigError> {
@@ -301,17 +328,6 @@ fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
         }
     }
     Ok(formats)
-}
-
-fn sampler(mut section: Section, environment: &Environment) -> Result<Sampler, ConfigError> {
-    let (parent_based, ratio) = environment.sampler().unwrap_or((true, 1.0));
-    let sampler = Sampler::new(
-        section.bool("parent_based")?.unwrap_or(parent_based),
-        section.number("ratio")?.unwrap_or(ratio),
-    );
-    let sampler = sampler.map_err(|message| section.error("ratio", message))?;
-    section.end()?;
-    Ok(sampler)
 }
 
 fn redaction(mut section: Section) -> Result<Redaction, ConfigError> {

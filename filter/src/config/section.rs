@@ -12,6 +12,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::ConfigError;
+use crate::condition::Condition;
+use crate::host::{ExpressionError, Host};
 
 /// No interval or timeout here makes sense beyond a day.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -67,6 +69,48 @@ impl Section {
     pub(super) fn section(&mut self, key: &'static str) -> Result<Self, ConfigError> {
         let value = self.take(key).unwrap_or_else(|| Value::Object(Map::new()));
         Self::new(self.path_of(key), value)
+    }
+
+    /// The objects in the list at `key`.
+    pub(super) fn sections(&mut self, key: &'static str) -> Result<Vec<Self>, ConfigError> {
+        let path = self.path_of(key);
+        match self.take(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(list)) => {
+                let entries = list.into_iter().enumerate();
+                entries
+                    .map(|(at, entry)| Self::new(format!("{path}[{at}]"), entry))
+                    .collect()
+            }
+            Some(other) => Err(expected(path, &other, "a list of objects")),
+        }
+    }
+
+    /// A condition in CEL.
+    pub(super) fn condition(
+        &mut self,
+        key: &'static str,
+        host: &impl Host,
+    ) -> Result<Option<Condition>, ConfigError> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        match host.create_expression(&text) {
+            Ok(expression) => Ok(Some(Condition::new(expression, self.path_of(key)))),
+            Err(ExpressionError::Unsupported) => Err(self.error(
+                key,
+                "this Envoy evaluates no CEL for Wasm filters".to_owned(),
+            )),
+            Err(ExpressionError::Invalid) => Err(self.error(
+                key,
+                format!("found {text:?}, expected CEL; Envoy's log says at info what is wrong"),
+            )),
+        }
+    }
+
+    /// Whether `key` is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|value| !value.is_null())
     }
 
     pub(super) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, ConfigError> {
@@ -152,6 +196,14 @@ impl Section {
             None => Err(expected(format!("{path}.{key}"), &value, wanted)),
         };
         entries.into_iter().map(entry).collect()
+    }
+
+    /// An error about the object as a whole.
+    pub(super) fn error_here(&self, message: String) -> ConfigError {
+        ConfigError {
+            path: self.path.clone(),
+            message,
+        }
     }
 
     /// An error about the value at `key`.

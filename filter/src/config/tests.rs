@@ -1,7 +1,15 @@
 use super::*;
+use crate::sampler::Policy;
+use crate::testing::FakeHost;
+
+fn with_environment(document: &[u8], environment: &Environment) -> Result<Config, ConfigError> {
+    let host = FakeHost::default();
+    host.has_cel.set(true);
+    Config::new(&host, "spanmesh", document, environment)
+}
 
 fn config(document: &str) -> Result<Config, ConfigError> {
-    Config::new(document.as_bytes(), &Environment::default())
+    with_environment(document.as_bytes(), &Environment::default())
 }
 
 fn with(variables: &[(&str, &str)], document: &str) -> Result<Config, ConfigError> {
@@ -9,7 +17,7 @@ fn with(variables: &[(&str, &str)], document: &str) -> Result<Config, ConfigErro
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| (*value).to_owned())
     });
-    Config::new(document.as_bytes(), &environment)
+    with_environment(document.as_bytes(), &environment)
 }
 
 /// The message that a document is refused with.
@@ -47,8 +55,14 @@ fn every_key_is_read() {
             "resource_attributes": {"a": "b", "n": 3.0, "d": 0.5, "t": true},
             "role": "outbound",
             "propagators": ["b3", "tracecontext", "baggage", "b3"],
-            "sampler": {"parent_based": false, "ratio": 0.25},
-            "spans": {"enabled": false},
+            "sampler": {"parent_based": false, "ratio": 0.25, "max_per_second": 10, "rules": [
+                {"match": {"method": "GET", "host": "h", "path": "/items/{id}",
+                           "path_prefix": "/i", "header": {"name": "X-A", "value": "1"},
+                           "when": "true"}, "ratio": 0.1},
+                {"match": {"path": "/healthz"}, "decision": "never"},
+                {"match": {"header": {"name": "x-b"}}, "decision": "always"},
+                {"match": {}, "max_per_second": 0.5}]},
+            "spans": {"enabled": false, "routes": ["/items/{id}"]},
             "access_log": {"enabled": false},
             "redact": {"query_keys": ["token"]},
             "limits": {"attribute_value_bytes": 64.0},
@@ -79,6 +93,18 @@ fn every_key_is_read() {
     assert_eq!(config.role, Role::Outbound);
     assert_eq!(config.formats, [Format::B3, Format::TraceContext]);
     assert!(!config.spans && !config.access_log);
+    assert!(!config.sampler.parent_based && config.sampler.limit.is_some());
+    let rules = &config.sampler.rules;
+    assert_eq!(rules.len(), 4);
+    assert_eq!(
+        rules[0].matching.header,
+        Some(("x-a".to_owned(), Some("1".to_owned())))
+    );
+    assert!(rules[0].matching.when.is_some());
+    assert!(matches!(rules[1].policy, Policy::Never));
+    assert!(matches!(rules[2].policy, Policy::Ratio(Some(_))));
+    assert!(matches!(rules[3].policy, Policy::Limit(_)));
+    assert_eq!(config.route(b"/items/7"), Some("/items/{id}"));
     assert_eq!(
         config.redaction.query(b"token=x&sig=y").as_ref(),
         b"token=REDACTED&sig=y"
@@ -99,7 +125,7 @@ fn every_key_is_read() {
 
 #[test]
 fn an_error_names_the_place_what_was_found_and_what_was_expected() {
-    let check = |document, path: &str, parts: &[&str]| {
+    let check = |document: &str, path: &str, parts: &[&str]| {
         let message = refused(document);
         assert!(message.starts_with(&format!("{path}: ")), "{message}");
         for part in parts {
@@ -198,6 +224,60 @@ fn an_error_names_the_place_what_was_found_and_what_was_expected() {
         "pluginConfig.exporter.headers.X-Key",
         &["lower-case"],
     );
+    let rule = |rule: &str| format!(r#"{{"sampler": {{"rules": [{{}}, {rule}]}}}}"#);
+    check(
+        &rule("1"),
+        "pluginConfig.sampler.rules[1]",
+        &["found 1", "an object"],
+    );
+    check(
+        r#"{"sampler": {"rules": 1}}"#,
+        "pluginConfig.sampler.rules",
+        &["a list of objects"],
+    );
+    let first = |rule: &str| format!(r#"{{"sampler": {{"rules": [{rule}]}}}}"#);
+    let at = "pluginConfig.sampler.rules[0]";
+    check(&first("{}"), at, &["exactly one of ratio"]);
+    check(
+        &first(r#"{"ratio": 1, "decision": "always"}"#),
+        at,
+        &["exactly one of ratio"],
+    );
+    let check_in = |rule: &str, key: &str, parts: &[&str]| {
+        check(&first(rule), &format!("{at}.{key}"), parts);
+    };
+    check_in(r#"{"decision": "maybe"}"#, "decision", &["always, never"]);
+    check_in(
+        r#"{"max_per_second": 0}"#,
+        "max_per_second",
+        &["found 0", "more than 0"],
+    );
+    check_in(r#"{"ratio": 3}"#, "ratio", &["3"]);
+    check_in(
+        r#"{"ratio": 1, "match": {"path": "x"}}"#,
+        "match.path",
+        &["begins with /"],
+    );
+    check_in(
+        r#"{"ratio": 1, "match": {"pth": "x"}}"#,
+        "match.pth",
+        &["unknown key"],
+    );
+    check_in(
+        r#"{"ratio": 1, "match": {"when": "((a)"}}"#,
+        "match.when",
+        &["expected CEL"],
+    );
+    check_in(
+        r#"{"ratio": 1, "match": {"header": {"value": "x"}}}"#,
+        "match.header.name",
+        &["name of a header"],
+    );
+    check(
+        r#"{"spans": {"routes": ["{a"]}}"#,
+        "pluginConfig.spans.routes",
+        &["begins with /"],
+    );
     check(
         r#"{"resource_attributes": {"a": []}}"#,
         "pluginConfig.resource_attributes.a",
@@ -291,11 +371,23 @@ fn the_samplers_of_the_environment_are_those_of_the_specification() {
 proptest::proptest! {
     #[test]
     fn no_document_panics(document: Vec<u8>) {
-        let _ = Config::new(&document, &Environment::default());
+        let _ = with_environment(&document, &Environment::default());
     }
 
     #[test]
     fn no_variable_panics(value: String) {
-        let _ = Config::new(b"", &Environment::new(|_| Some(value.clone())));
+        let _ = with_environment(b"", &Environment::new(|_| Some(value.clone())));
     }
+}
+
+#[test]
+fn a_condition_on_an_envoy_without_cel_is_an_error() {
+    let document = br#"{"sampler": {"rules": [{"match": {"when": "true"}, "ratio": 1}]}}"#;
+    let host = FakeHost::default();
+    let refused = Config::new(&host, "spanmesh", document, &Environment::default());
+    let message = refused.unwrap_err().to_string();
+    assert!(
+        message.contains("match.when: this Envoy evaluates no CEL"),
+        "{message}"
+    );
 }

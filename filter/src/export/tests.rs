@@ -4,8 +4,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 
 use super::*;
-use crate::config::{Config, Environment};
-use crate::testing::{FakeHost, worker};
+use crate::testing::{FakeHost, config, worker};
 
 /// More than the longest delay between two tries.
 const LONG: std::time::Duration = std::time::Duration::from_secs(60);
@@ -20,7 +19,7 @@ struct Rig {
 fn rig(document: &str) -> Rig {
     let host = FakeHost::default();
     let stats = Rc::new(Stats::define(&host));
-    let config = Config::new(document.as_bytes(), &Environment::default()).unwrap();
+    let config = config(document);
     let worker = worker();
     let envelope = Envelope::new(b"", b"", "");
     let exporter = Exporter::new(

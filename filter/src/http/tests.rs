@@ -286,3 +286,15 @@ fn what_is_no_utf8_harms_nobody() {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[test]
+fn a_rule_never_leaves_the_headers_and_the_log_has_the_callers_ids() {
+    let mut script = Script::get();
+    script.headers.push(("traceparent", PARENT));
+    let rules = r#"{"sampler": {"parent_based": false, "rules": [
+        {"match": {"path": "/items/{id}"}, "decision": "never"}]}}"#;
+    let host = play(rules, &script);
+    assert_eq!(host.header("traceparent"), [PARENT]);
+    assert!(host.spans().is_empty());
+    assert_eq!(hex(&host.logs()[0].span_id), "00f067aa0ba902b7");
+}

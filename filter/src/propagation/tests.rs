@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{FakeHost, worker};
+use crate::testing::{FakeHost, root};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -10,12 +10,17 @@ fn pass(formats: &[Format], headers: &[(&str, &str)]) -> (FakeHost, Hop) {
     for (name, value) in headers {
         host.set_header(name, value);
     }
-    let stats = Stats::define(&host);
-    let sampler = Sampler::new(true, 1.0).unwrap();
+    let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
+    let active = root(&host, &format!(r#"{{"propagators": {names:?}}}"#)).active();
     let arrived = host.request_headers();
-    let hop = Hop::new(&arrived, formats, &sampler, &worker().random, &stats);
+    let request = Request::new(&arrived);
+    let subject = Arrived {
+        headers: &arrived,
+        request: &request,
+    };
+    let hop = Hop::new(&host, &subject, &active).unwrap();
     hop.inject(&host, &arrived, formats);
-    stats.publish(&host);
+    active.stats.publish(&host);
     (host, hop)
 }
 

@@ -35,6 +35,11 @@ pub(crate) fn host_port(text: &[u8]) -> HostPort<'_> {
     }
 }
 
+/// The host of an authority, without userinfo and port.
+pub(crate) fn host_of(authority: &[u8]) -> &[u8] {
+    host_port(without_userinfo(authority)).0
+}
+
 /// The server that the client asked for, with its port where one is given or the scheme has one.
 pub(crate) fn server<'a>(request: &Request<'a>) -> HostPort<'a> {
     let forwarded = parameter(request.forwarded, b"host");

@@ -15,9 +15,11 @@ use std::borrow::Cow;
 use spanmesh_otlp::encode::{put_double_attribute, put_int_attribute, put_string_attribute};
 use spanmesh_trace_context::{SpanId, TraceId};
 
+pub(crate) use self::address::host_of;
 use self::outcome::{ErrorType, Outcome};
 pub(crate) use self::text::text;
-use crate::redact::{self, Redaction};
+use crate::config::Config;
+use crate::redact;
 use crate::request::Request;
 use crate::semconv;
 use crate::stream::Attributes;
@@ -59,6 +61,8 @@ pub(crate) struct Record<'a> {
     attributes: &'a Attributes<'a>,
     grpc_method: Option<&'a [u8]>,
     query: Cow<'a, [u8]>,
+    /// The template that the path is one of; only the server's side knows its own.
+    route: Option<&'a str>,
     outcome: Outcome,
     /// Unix nanoseconds.
     start: u64,
@@ -83,8 +87,7 @@ impl<'a> Record<'a> {
         request: &'a Request<'a>,
         attributes: &'a Attributes<'a>,
         now: u64,
-        redaction: &Redaction,
-        value_limit: usize,
+        config: &'a Config,
     ) -> Self {
         let grpc_method = request.grpc_method();
         let start = if attributes.start_time == 0 {
@@ -97,11 +100,14 @@ impl<'a> Record<'a> {
             request,
             attributes,
             grpc_method,
-            query: redaction.query(request.query()),
+            query: config.redaction.query(request.query()),
+            route: (side == Side::Server)
+                .then(|| config.route(request.path()))
+                .flatten(),
             outcome: Outcome::new(side, attributes, grpc_method.is_some()),
             start,
             end: start.saturating_add(attributes.duration),
-            value_limit,
+            value_limit: config.value_limit,
         }
     }
 
@@ -135,6 +141,9 @@ impl<'a> Record<'a> {
         // Absent where Envoy's codec refused the request before it had a path.
         writer.text_if(semconv::URL_PATH, self.request.path());
         writer.text_if(semconv::URL_QUERY, &self.query);
+        if let Some(route) = self.route {
+            writer.text(semconv::HTTP_ROUTE, route.as_bytes());
+        }
         writer.text_if(semconv::URL_SCHEME, address::scheme(self.request));
         writer.host_port(
             semconv::SERVER_ADDRESS,

@@ -2,6 +2,8 @@
 //!
 //! Source: opentelemetry-proto 1.11, `trace/v1/trace.proto`.
 
+use std::borrow::Cow;
+
 use spanmesh_otlp::encode::{
     begin_message, end_message, put_bytes, put_fixed32, put_fixed64, put_uint,
 };
@@ -50,12 +52,12 @@ pub(crate) fn encode(record: &Record<'_>, identity: &Identity, out: &mut Vec<u8>
         put_bytes(out, field::PARENT_SPAN_ID, parent.as_bytes());
         flags |= IS_REMOTE;
     }
-    // The path never: a name has to be of low cardinality.
-    let name = record
-        .grpc_method
-        .or_else(|| record.known_method())
-        .unwrap_or(UNKNOWN_METHOD_NAME);
-    put_bytes(out, field::NAME, text(name, record.value_limit).as_bytes());
+    let name = name(record);
+    put_bytes(
+        out,
+        field::NAME,
+        text(name.as_bytes(), record.value_limit).as_bytes(),
+    );
     let kind = match record.side {
         Side::Server => KIND_SERVER,
         Side::Client => KIND_CLIENT,
@@ -74,4 +76,18 @@ pub(crate) fn encode(record: &Record<'_>, identity: &Identity, out: &mut Vec<u8>
         end_message(out, status);
     }
     put_fixed32(out, field::FLAGS, flags);
+}
+
+/// The method, of HTTP with its route, of gRPC with its service. The path never: a name has to be
+/// of low cardinality.
+fn name<'a>(record: &Record<'a>) -> Cow<'a, str> {
+    if let Some(method) = record.grpc_method {
+        return String::from_utf8_lossy(method);
+    }
+    let method = record.known_method().unwrap_or(UNKNOWN_METHOD_NAME);
+    let method = String::from_utf8_lossy(method);
+    match record.route {
+        Some(route) => Cow::Owned(format!("{method} {route}")),
+        None => method,
+    }
 }

@@ -5,11 +5,12 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message;
 
 use super::*;
-use crate::testing::attribute;
+use crate::testing::{attribute, config};
 
 fn records(side: Side, request: &Request<'_>, attributes: &Attributes<'_>) -> (Span, LogRecord) {
-    let redaction = Redaction::default();
-    let record = Record::new(side, request, attributes, 42, &redaction, 64);
+    let document = r#"{"limits": {"attribute_value_bytes": 64}, "spans": {"routes": ["/r/{id}"]}}"#;
+    let config = config(document);
+    let record = Record::new(side, request, attributes, 42, &config);
     let identity = Identity {
         trace_id: TraceId::from_bytes([1; 16]).unwrap(),
         span_id: SpanId::from_bytes([2; 8]).unwrap(),
@@ -128,6 +129,27 @@ fn a_client_span_has_the_full_url_without_secrets() {
         attribute(&log.attributes, "user_agent.original").as_deref(),
         Some("curl/8")
     );
+}
+
+#[test]
+fn a_route_is_in_the_name_of_the_servers_span_only() {
+    let request = Request {
+        target: b"/r/7?x=y",
+        ..request()
+    };
+    let (server, log) = records(Side::Server, &request, &attributes());
+    assert_eq!(server.name, "GET /r/{id}");
+    assert_eq!(
+        attribute(&server.attributes, "http.route").as_deref(),
+        Some("/r/{id}")
+    );
+    assert_eq!(
+        attribute(&log.attributes, "http.route").as_deref(),
+        Some("/r/{id}")
+    );
+    let (client, _) = records(Side::Client, &request, &attributes());
+    assert_eq!(client.name, "GET");
+    assert_eq!(attribute(&client.attributes, "http.route"), None);
 }
 
 #[test]

@@ -2,12 +2,10 @@ use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
 use prost::Message;
 
 use super::*;
-use crate::config::Environment;
-use crate::testing::{FakeHost, attribute};
+use crate::testing::{FakeHost, attribute, config};
 
 fn resource(host: &FakeHost, document: &str) -> ProtoResource {
-    let config = Config::new(document.as_bytes(), &Environment::default()).unwrap();
-    let encoded = Resource::new(host, &config).encode();
+    let encoded = Resource::new(host, &config(document)).encode();
     ProtoResource::decode(encoded.as_slice()).unwrap()
 }
 
