@@ -7,6 +7,8 @@
 
 use std::rc::Rc;
 
+use spanmesh_trace_context::SpanId;
+
 use crate::config::Role;
 use crate::export::Signal;
 use crate::host::Host;
@@ -44,8 +46,12 @@ struct Seen {
     kept: Option<Kept>,
     /// What the records are linked to; only an access log record can do without.
     identity: Option<Identity>,
+    /// Whether that is a span of this hop, and not the caller's.
+    has_span: bool,
     /// Whether a span is recorded.
     sampled: bool,
+    /// On a gateway, the id of the upstream's side.
+    upstream: Option<SpanId>,
 }
 
 impl Http {
@@ -120,18 +126,25 @@ impl Active {
     fn seen(&self, headers: &Pairs, hop: Option<Hop>) -> Seen {
         match hop {
             Some(Hop {
-                identity, sampled, ..
+                identity,
+                sampled,
+                upstream,
+                ..
             }) => Seen {
                 kept: None,
                 identity: Some(identity),
+                has_span: true,
                 sampled,
+                upstream,
             },
             None => {
                 let identity = propagation::caller(headers, &self.config.formats, &self.stats);
                 Seen {
                     kept: None,
                     identity,
+                    has_span: false,
                     sampled: false,
+                    upstream: None,
                 }
             }
         }
@@ -139,16 +152,14 @@ impl Active {
 
     /// Whether any record is made of a request.
     fn is_recorded(&self, seen: &Seen) -> bool {
-        seen.sampled || self.config.access_log
+        seen.sampled || self.config.access_log || self.config.keep.is_on()
     }
 
     /// Makes the records of a request that has ended. Returns whether a batch is full.
     fn record(&self, host: &impl Host, seen: &Seen, request: &Request<'_>) -> bool {
         self.stats.requests.add(1);
-        if self.config.spans && !seen.sampled {
-            self.stats.spans_sampled_out.add(1);
-        }
         if !self.is_recorded(seen) {
+            self.count_sampled_out();
             return false;
         }
         let (stream, failed) = self.attributes.read(host);
@@ -156,20 +167,35 @@ impl Active {
             self.stats.attributes_failed.add(1);
         }
         let attributes = stream.attributes();
-        let record = Record::new(
-            self.side(&attributes),
-            request,
-            &attributes,
-            if attributes.start_time == 0 {
-                host.wall_clock()
-            } else {
-                0
-            },
-            &self.config,
-        );
+        let now = if attributes.start_time == 0 {
+            host.wall_clock()
+        } else {
+            0
+        };
+        let side = self.side(&attributes);
+        let record = Record::new(side, request, &attributes, now, &self.config);
+        let may_be_kept = seen.has_span && !seen.sampled;
+        let kept = may_be_kept
+            .then(|| self.config.keep.reason(&record))
+            .flatten();
         let mut exporter = self.exporter.borrow_mut();
-        if let Some(identity) = seen.identity.as_ref().filter(|_| seen.sampled) {
-            exporter.record(Signal::Traces, |out| span::encode(&record, identity, out));
+        match &seen.identity {
+            Some(identity) if seen.sampled || kept.is_some() => {
+                self.stats.spans_kept.add(usize::from(kept.is_some()));
+                exporter.record(Signal::Traces, |out| {
+                    span::encode(&record, identity, kept, out);
+                });
+                let was_tried = !attributes.upstream_address.is_empty();
+                if let Some(span_id) = seen.upstream.filter(|_| was_tried) {
+                    let upstream =
+                        Record::new(Side::Client, request, &attributes, now, &self.config);
+                    let identity = identity.child(span_id);
+                    exporter.record(Signal::Traces, |out| {
+                        span::encode(&upstream, &identity, kept, out);
+                    });
+                }
+            }
+            _ => self.count_sampled_out(),
         }
         if self.config.access_log {
             let identity = seen.identity.as_ref();
@@ -180,11 +206,17 @@ impl Active {
         exporter.is_full()
     }
 
+    fn count_sampled_out(&self) {
+        self.stats
+            .spans_sampled_out
+            .add(usize::from(self.config.spans));
+    }
+
     fn side(&self, attributes: &Attributes<'_>) -> Side {
         match self.config.role {
             Role::Inbound | Role::Gateway => Side::Server,
             Role::Outbound => Side::Client,
-            Role::Auto if self.is_gateway => Side::Server,
+            Role::Auto if self.is_gateway() => Side::Server,
             Role::Auto => match attributes.listener_direction {
                 Direction::Outbound => Side::Client,
                 Direction::Inbound | Direction::Unspecified => Side::Server,

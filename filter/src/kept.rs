@@ -12,14 +12,15 @@ use crate::request::Request;
 /// What a VM may keep for its open streams, in bytes: about 100,000 usual ones.
 const MAX_KEPT: usize = 32 * 1024 * 1024;
 /// How many values a [`Request`] has.
-const VALUES: usize = 10;
+const VALUES: usize = 11;
 
 /// The kept values of one request.
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// All values, one after the other.
     values: Box<[u8]>,
-    lengths: [usize; VALUES],
+    /// In bytes; a value is cut long before this type ends.
+    lengths: [u32; VALUES],
     /// Where the memory is counted.
     budget: Budget,
 }
@@ -42,6 +43,7 @@ impl Kept {
             forwarded_for: cut(request.forwarded_for, value_limit),
             forwarded_host: cut(request.forwarded_host, value_limit),
             forwarded_proto: cut(request.forwarded_proto, value_limit),
+            upgrade: cut(request.upgrade, value_limit),
         });
         let lengths = values.map(<[u8]>::len);
         if !budget.take(lengths.iter().sum(), MAX_KEPT) {
@@ -49,7 +51,7 @@ impl Kept {
         }
         Some(Self {
             values: values.concat().into(),
-            lengths,
+            lengths: lengths.map(|length| length as u32),
             budget: budget.clone(),
         })
     }
@@ -68,8 +70,9 @@ impl Kept {
             forwarded_for,
             forwarded_host,
             forwarded_proto,
+            upgrade,
         ] = self.lengths.map(|length| {
-            let (value, after) = rest.split_at_checked(length).unwrap_or_default();
+            let (value, after) = rest.split_at_checked(length as usize).unwrap_or_default();
             rest = after;
             value
         });
@@ -84,6 +87,7 @@ impl Kept {
             forwarded_for,
             forwarded_host,
             forwarded_proto,
+            upgrade,
         }
     }
 }
@@ -107,6 +111,7 @@ fn values<'a>(request: &Request<'a>) -> [&'a [u8]; VALUES] {
         request.forwarded_for,
         request.forwarded_host,
         request.forwarded_proto,
+        request.upgrade,
     ]
 }
 
@@ -126,6 +131,7 @@ mod tests {
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-proto",
+        b"upgrade",
     ];
 
     #[test]

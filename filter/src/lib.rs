@@ -11,6 +11,7 @@ pub mod config;
 pub mod export;
 pub mod host;
 pub mod http;
+pub mod keep;
 mod kept;
 pub mod pairs;
 mod path_template;
@@ -29,3 +30,4 @@ pub mod stats;
 mod stream;
 #[cfg(test)]
 mod testing;
+pub mod trust;

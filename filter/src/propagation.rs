@@ -5,17 +5,21 @@
 //! and change as few headers as it can, since each change clears Envoy's route cache.
 
 use spanmesh_trace_context::{
-    Carrier, Extraction, Format, InvalidHeaders, SpanContext, TraceFlags, TraceState, extract,
-    header, headers, stale_headers,
+    Carrier, Extraction, Format, InvalidHeaders, RemoteContext, SpanContext, SpanId, TraceFlags,
+    TraceState, extract, header, headers, stale_headers,
 };
 
 use crate::host::Host;
 use crate::pairs::Pairs;
-use crate::record::Identity;
+use crate::record::{Identity, Link};
 use crate::request::Request;
 use crate::root::Active;
 use crate::sampler::{Subject, Verdict};
 use crate::stats::Stats;
+use crate::trust::{Action, Passage};
+
+/// The header of W3C Baggage.
+const BAGGAGE: &str = "baggage";
 
 /// A request as it arrived.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,10 @@ pub(crate) struct Hop {
     debug: bool,
     /// The `tracestate` that is passed on.
     tracestate: PassedOn,
+    /// What the boundary said.
+    passage: Passage,
+    /// On a gateway, the span of the upstream's side, which is what the request takes along.
+    pub(crate) upstream: Option<SpanId>,
 }
 
 /// What becomes of `tracestate`.
@@ -63,6 +71,12 @@ impl Hop {
             invalid,
         } = extract(headers, &active.config.formats);
         count_invalid(invalid, &active.stats);
+        let passage = active.config.trust.judge(host, &active.stats);
+        let (context, link) = match passage.action {
+            Action::Restart => (None, context.as_ref().map(link)),
+            Action::Continue | Action::IgnoreSampling => (context, None),
+        };
+        let root_sampling = root_sampling.filter(|_| passage.action == Action::Continue);
         let random = &active.random;
         let trace_id = context
             .as_ref()
@@ -71,9 +85,12 @@ impl Hop {
         let subject = Subject {
             headers,
             request,
-            parent: context
-                .as_ref()
-                .map_or(root_sampling, |it| Some(it.sampling)),
+            parent: match passage.action {
+                Action::IgnoreSampling => None,
+                _ => context
+                    .as_ref()
+                    .map_or(root_sampling, |it| Some(it.sampling)),
+            },
             trace_id: &trace_id,
             tracestate,
         };
@@ -92,7 +109,10 @@ impl Hop {
         });
         // A new trace id is random in all its bytes; of a continued one only its maker knows.
         let flags = context.as_ref().map_or(TraceFlags::RANDOM, |it| it.flags);
-        let recorded = changed.as_ref().or(tracestate).filter(|_| sampled);
+        let recorded = changed
+            .as_ref()
+            .or(tracestate)
+            .filter(|_| sampled || active.config.keep.is_on());
         let recorded = recorded.map(|list| {
             let list = list.clone().truncated(MAX_RECORDED_TRACESTATE);
             list.as_str().as_bytes().to_vec()
@@ -108,12 +128,16 @@ impl Hop {
                 trace_id,
                 span_id: random.span_id(),
                 parent: context.as_ref().map(|it| it.parent_id),
+                parent_is_remote: context.is_some(),
+                link,
                 flags: flags.with_sampled(sampled).bits(),
                 tracestate: recorded.unwrap_or_default(),
             },
             sampled,
             debug,
             tracestate: passed_on,
+            passage,
+            upstream: active.is_gateway().then(|| random.span_id()),
         })
     }
 
@@ -129,7 +153,7 @@ impl Hop {
         };
         let context = SpanContext {
             trace_id: self.identity.trace_id,
-            span_id: self.identity.span_id,
+            span_id: self.upstream.unwrap_or(self.identity.span_id),
             flags: TraceFlags::from_bits(self.identity.flags),
             debug: self.debug,
         };
@@ -140,6 +164,14 @@ impl Hop {
         }
         for name in stale_headers(formats, self.debug).filter(|name| has(name)) {
             host.remove_request_header(name);
+        }
+        if self.passage.action == Action::Restart {
+            for name in foreign_headers(formats).filter(|name| has(name)) {
+                host.remove_request_header(name);
+            }
+        }
+        if self.passage.strips_baggage && has(BAGGAGE) {
+            host.remove_request_header(BAGGAGE);
         }
         if !formats.contains(&Format::TraceContext) {
             return;
@@ -152,6 +184,24 @@ impl Hop {
             }
             PassedOn::Unchanged | PassedOn::Nothing => {}
         }
+    }
+}
+
+/// What carries a context in formats that are not configured, and so would go on untouched.
+fn foreign_headers(formats: &[Format]) -> impl Iterator<Item = &'static str> {
+    let w3c = formats.contains(&Format::TraceContext);
+    let b3 = formats.contains(&Format::B3) || formats.contains(&Format::B3Multi);
+    header::ALL.into_iter().filter(move |name| match *name {
+        header::TRACEPARENT | header::TRACESTATE => !w3c,
+        _ => !b3,
+    })
+}
+
+fn link(context: &RemoteContext<'_>) -> Link {
+    Link {
+        trace_id: context.trace_id,
+        span_id: context.parent_id,
+        flags: context.flags.bits(),
     }
 }
 
@@ -171,6 +221,8 @@ pub(crate) fn caller(
         trace_id: context.trace_id,
         span_id: context.parent_id,
         parent: None,
+        parent_is_remote: false,
+        link: None,
         flags: context.flags.bits(),
         tracestate: Vec::new(),
     })

@@ -17,6 +17,8 @@ pub(crate) struct Request<'a> {
     pub(crate) forwarded_for: &'a [u8],
     pub(crate) forwarded_host: &'a [u8],
     pub(crate) forwarded_proto: &'a [u8],
+    /// The protocol that is asked for in HTTP's place, by `upgrade` or by extended CONNECT.
+    pub(crate) upgrade: &'a [u8],
 }
 
 impl<'a> Request<'a> {
@@ -35,6 +37,7 @@ impl<'a> Request<'a> {
                 b"x-forwarded-for" => &mut request.forwarded_for,
                 b"x-forwarded-host" => &mut request.forwarded_host,
                 b"x-forwarded-proto" => &mut request.forwarded_proto,
+                b"upgrade" | b":protocol" => &mut request.upgrade,
                 _ => continue,
             };
             if place.is_empty() {
@@ -68,6 +71,12 @@ impl<'a> Request<'a> {
         let method = self.path().strip_prefix(b"/")?;
         let slash = method.iter().position(|byte| *byte == b'/')?;
         (0 < slash && slash + 1 < method.len()).then_some(method)
+    }
+
+    /// Whether it is meant to last: an upgrade, a tunnel, or gRPC, whose streams look like its
+    /// unary calls.
+    pub(crate) fn is_stream(&self) -> bool {
+        !self.upgrade.is_empty() || self.method == b"CONNECT" || self.grpc_method().is_some()
     }
 
     /// Whether this is an OTLP export call. None of them is traced or logged, on any hop: a sidecar

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, Role};
 use crate::export::{Budget, Envelope, Exporter};
 use crate::host::{CallToken, Host};
 use crate::http::Http;
@@ -71,8 +71,8 @@ pub(crate) struct Active {
     pub(crate) random: Random,
     pub(crate) exporter: RefCell<Exporter>,
     pub(crate) kept_bytes: Budget,
-    /// Whether the node is a gateway.
-    pub(crate) is_gateway: bool,
+    /// Whether the node says that it is a gateway.
+    node_is_gateway: bool,
     tick: Duration,
     /// When the open batches were last sealed, by the monotonic clock.
     flushed: Cell<u64>,
@@ -241,13 +241,22 @@ impl Active {
             attributes: Reader::new(host),
             random: worker.random.clone(),
             exporter: RefCell::new(exporter),
-            is_gateway: crate::resource::is_gateway(host),
+            node_is_gateway: crate::resource::is_gateway(host),
             tick: tick(config.export.interval),
             flushed: Cell::new(host.monotonic_clock()),
             mark: RefCell::new(Some(mark)),
             kept_bytes: worker.kept_bytes.clone(),
             stats,
             config,
+        }
+    }
+
+    /// Whether requests have two sides here, the client's and the upstream's.
+    pub(crate) fn is_gateway(&self) -> bool {
+        match self.config.role {
+            Role::Gateway => true,
+            Role::Auto => self.node_is_gateway,
+            Role::Inbound | Role::Outbound => false,
         }
     }
 

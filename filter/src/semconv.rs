@@ -47,6 +47,8 @@ pub(crate) const K8S_POD_NAME: &str = "k8s.pod.name";
 
 /// Milliseconds from the first byte of the request to the end of the stream, a double.
 pub(crate) const DURATION_MS: &str = "spanmesh.duration_ms";
+/// Why a span is there whose trace is not sampled: `error` or `slow`.
+pub(crate) const KEPT: &str = "spanmesh.kept";
 /// Envoy's details of the response, such as `via_upstream`.
 pub(crate) const RESPONSE_CODE_DETAILS: &str = "spanmesh.response_code_details";
 /// Envoy's response flags by their short names, separated by commas.

@@ -20,6 +20,8 @@ pub struct Stats {
     pub logs: RecordStats,
     /// Spans that were not made because their trace is not sampled.
     pub spans_sampled_out: Counter,
+    /// Spans that were made although their trace is not sampled; part of `spans.emitted`.
+    pub spans_kept: Counter,
     /// Export calls that failed, whether they are tried again or not.
     pub exports_failed: Counter,
     /// Requests whose `traceparent` was not valid.
@@ -84,6 +86,7 @@ impl Stats {
             spans: RecordStats::define(host, "spans"),
             logs: RecordStats::define(host, "logs"),
             spans_sampled_out: counter("spans.sampled_out"),
+            spans_kept: counter("spans.kept"),
             exports_failed: counter("exports.failed"),
             invalid_traceparent: counter("propagation.invalid.traceparent"),
             invalid_tracestate: counter("propagation.invalid.tracestate"),
@@ -109,6 +112,7 @@ impl Stats {
         let own = [
             &self.requests,
             &self.spans_sampled_out,
+            &self.spans_kept,
             &self.exports_failed,
             &self.invalid_traceparent,
             &self.invalid_tracestate,

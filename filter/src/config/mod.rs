@@ -6,6 +6,7 @@
 //!
 //! Left out: everything that needs the proxy (the node's metadata); see `resource`.
 
+mod boundary;
 mod cluster;
 mod environment;
 mod sampling;
@@ -21,9 +22,11 @@ pub use self::cluster::Cluster;
 pub use self::environment::Environment;
 use self::section::Section;
 use crate::host::Host;
+use crate::keep::Keep;
 use crate::path_template::PathTemplate;
 use crate::redact::Redaction;
 use crate::sampler::Sampler;
+use crate::trust::Trust;
 
 /// Where an Istio sidecar finds the collector, whatever the Helm release is called.
 pub const DEFAULT_CLUSTER: &str =
@@ -70,8 +73,12 @@ pub struct Config {
     pub role: Role,
     /// The formats to extract, in order, and to inject.
     pub formats: Vec<Format>,
+    /// What is believed of the contexts that requests bring.
+    pub trust: Trust,
     /// Decides which traces are recorded.
     pub sampler: Sampler,
+    /// What is recorded of the others all the same.
+    pub keep: Keep,
     /// Whether spans are made and contexts are propagated.
     pub spans: bool,
     /// The templates of `http.route`, of which the first that matches counts.
@@ -120,7 +127,7 @@ pub enum Role {
     Inbound,
     /// A CLIENT span for each request.
     Outbound,
-    /// A SERVER span for each request.
+    /// A SERVER span for each request, and a CLIENT span for its upstream if one was tried.
     Gateway,
 }
 
@@ -179,6 +186,8 @@ impl Config {
             resource_attributes,
             role: document.choice("role", &Role::WORDS)?.unwrap_or_default(),
             formats: formats(&mut document, environment)?,
+            trust: boundary::read(&mut document, host)?,
+            keep: keep(document.section("keep")?)?,
             sampler: sampling::read(document.section("sampler")?, environment, host, plugin)?,
             spans,
             routes,
@@ -328,6 +337,16 @@ fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
         }
     }
     Ok(formats)
+}
+
+fn keep(mut section: Section) -> Result<Keep, ConfigError> {
+    let keep = Keep {
+        errors: section.bool("errors")?.unwrap_or(false),
+        slower_than: section.duration("slower_than", Duration::from_millis(1))?,
+        streams: section.bool("streams")?.unwrap_or(false),
+    };
+    section.end()?;
+    Ok(keep)
 }
 
 fn redaction(mut section: Section) -> Result<Redaction, ConfigError> {

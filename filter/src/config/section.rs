@@ -113,6 +113,11 @@ impl Section {
         self.entries.get(key).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether there is a list at `key`.
+    pub(super) fn is_list(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(Value::is_array)
+    }
+
     pub(super) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, ConfigError> {
         self.read(key, "true or false", Value::as_bool)
     }

@@ -5,6 +5,7 @@ use crate::root::Root;
 use crate::testing::{FakeHost, START, Script, attribute, root, text, worker};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const UNSAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 
 /// Plays a request and flushes.
 fn play(document: &str, script: &Script<'_>) -> FakeHost {
@@ -297,4 +298,183 @@ fn a_rule_never_leaves_the_headers_and_the_log_has_the_callers_ids() {
     assert_eq!(host.header("traceparent"), [PARENT]);
     assert!(host.spans().is_empty());
     assert_eq!(hex(&host.logs()[0].span_id), "00f067aa0ba902b7");
+}
+
+/// Plays a request whose parent is not sampled, and returns its span, if there is one.
+fn kept(keep: &str, change: impl Fn(&mut Script<'_>)) -> Option<String> {
+    let mut script = Script::get();
+    script.headers.push(("traceparent", UNSAMPLED));
+    change(&mut script);
+    let host = play(&format!(r#"{{"keep": {keep}}}"#), &script);
+    let spans = host.spans();
+    assert_eq!(host.stat("spans.kept"), spans.len() as i64);
+    assert_eq!(host.stat("spans.sampled_out"), 1 - spans.len() as i64);
+    assert!(host.header("traceparent")[0].ends_with("-00"));
+    let span = spans.first()?;
+    assert_eq!((span.flags & 0xff, span.trace_state.as_str()), (0, ""));
+    attribute(&span.attributes, "spanmesh.kept")
+}
+
+#[test]
+fn errors_and_slow_requests_can_be_kept() {
+    let code = |code: u64| {
+        move |script: &mut Script<'_>| {
+            script
+                .properties
+                .push(("response.code", code.to_le_bytes().to_vec()));
+        }
+    };
+    assert_eq!(kept("{}", code(500)), None);
+    assert_eq!(
+        kept(r#"{"errors": true}"#, code(500)).as_deref(),
+        Some("error")
+    );
+    assert_eq!(kept(r#"{"errors": true}"#, code(404)), None);
+    assert_eq!(
+        kept(r#"{"slower_than": "10ms"}"#, code(200)).as_deref(),
+        Some("slow")
+    );
+    assert_eq!(kept(r#"{"slower_than": "13ms"}"#, code(200)), None);
+    assert_eq!(
+        kept(r#"{"errors": true, "slower_than": "13ms"}"#, code(200)),
+        None
+    );
+}
+
+#[test]
+fn what_is_meant_to_last_is_not_slow_unless_said() {
+    let slow = r#"{"slower_than": "10ms"}"#;
+    let with_streams = r#"{"slower_than": "10ms", "streams": true}"#;
+    let upgrade = |script: &mut Script<'_>| script.headers.push(("upgrade", "websocket"));
+    assert_eq!(kept(slow, upgrade), None);
+    assert_eq!(kept(with_streams, upgrade).as_deref(), Some("slow"));
+    let grpc = |script: &mut Script<'_>| {
+        script
+            .headers
+            .retain(|(name, _)| !matches!(*name, ":method" | ":path"));
+        script.headers.extend([
+            (":method", "POST"),
+            (":path", "/a.B/C"),
+            ("content-type", "application/grpc"),
+        ]);
+    };
+    assert_eq!(kept(slow, grpc), None);
+    assert_eq!(kept(with_streams, grpc).as_deref(), Some("slow"));
+}
+
+#[test]
+fn what_a_rule_never_traces_is_not_kept_either() {
+    let mut script = Script::get();
+    script
+        .properties
+        .push(("response.code", 500u64.to_le_bytes().to_vec()));
+    let document = r#"{"keep": {"errors": true},
+        "sampler": {"rules": [{"match": {}, "decision": "never"}]}}"#;
+    assert!(play(document, &script).spans().is_empty());
+}
+
+#[test]
+fn a_restart_begins_a_new_trace_with_a_link_to_the_old() {
+    let mut script = Script::get();
+    script.headers.extend([
+        ("traceparent", PARENT),
+        ("tracestate", "a=1"),
+        ("b3", "0"),
+        ("x-b3-flags", "1"),
+        ("baggage", "a=b"),
+    ]);
+    let host = play(r#"{"trust": "restart"}"#, &script);
+    let span = &host.spans()[0];
+    assert!(span.parent_span_id.is_empty());
+    assert_ne!(hex(&span.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(span.flags, 0x103);
+    let [link] = span.links.as_slice() else {
+        panic!("{:?}", span.links)
+    };
+    assert_eq!(hex(&link.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(
+        (hex(&link.span_id).as_str(), link.flags),
+        ("00f067aa0ba902b7", 0x301)
+    );
+    assert_eq!(host.header("tracestate"), ["ot=th:0"]);
+    for gone in ["b3", "x-b3-flags"] {
+        assert!(host.header(gone).is_empty(), "{gone}");
+    }
+    assert_eq!(host.header("baggage"), ["a=b"]);
+}
+
+#[test]
+fn a_decision_that_is_not_believed_is_made_here() {
+    let mut script = Script::get();
+    script.headers.push(("traceparent", UNSAMPLED));
+    let host = play(r#"{"trust": "ignore_sampling"}"#, &script);
+    let span = &host.spans()[0];
+    assert_eq!(hex(&span.parent_span_id), "00f067aa0ba902b7");
+    assert!(host.header("traceparent")[0].ends_with("-01"));
+    let mut script = Script::get();
+    script
+        .headers
+        .push(("b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-d"));
+    let document = r#"{"trust": "ignore_sampling", "propagators": ["b3"],
+        "sampler": {"ratio": 0}}"#;
+    let host = play(document, &script);
+    assert!(host.spans().is_empty());
+    assert!(host.header("b3")[0].ends_with("-0"));
+}
+
+#[test]
+fn the_first_case_of_the_boundary_whose_condition_holds_counts() {
+    let action = |holds| {
+        let host = FakeHost::default();
+        host.has_cel.set(true);
+        host.conditions
+            .borrow_mut()
+            .insert("stranger".to_owned(), holds);
+        let document = r#"{"trust": [
+            {"when": "stranger", "action": "restart", "baggage": "strip"},
+            {"action": "continue"}]}"#;
+        let mut root = root(&host, document);
+        let mut script = Script::get();
+        script
+            .headers
+            .extend([("traceparent", PARENT), ("baggage", "a=b")]);
+        host.play(&root, &script);
+        host.tick(&mut root);
+        (host.spans()[0].links.len(), host.header("baggage").len())
+    };
+    assert_eq!(action(true), (1, 0));
+    assert_eq!(action(false), (0, 1));
+}
+
+#[test]
+fn a_gateway_has_a_span_for_each_side() {
+    let mut script = Script::get();
+    script.headers.push(("traceparent", PARENT));
+    let host = play(r#"{"role": "gateway"}"#, &script);
+    let spans = host.spans();
+    let [server, client] = spans.as_slice() else {
+        panic!("{spans:?}")
+    };
+    assert_eq!(
+        (server.kind(), client.kind()),
+        (SpanKind::Server, SpanKind::Client)
+    );
+    assert_eq!(client.parent_span_id, server.span_id);
+    assert_eq!((server.flags, client.flags), (0x301, 0x101));
+    assert_eq!(client.trace_id, server.trace_id);
+    // The upstream continues the upstream's side, and the log is of the client's.
+    assert!(host.header("traceparent")[0].contains(&hex(&client.span_id)));
+    assert_eq!(host.logs()[0].span_id, server.span_id);
+    assert_eq!(host.stat("spans.emitted"), 2);
+}
+
+#[test]
+fn a_gateway_that_tried_no_upstream_has_the_clients_side_only() {
+    let mut script = Script::get();
+    script
+        .properties
+        .retain(|(path, _)| *path != "upstream.address");
+    let host = play(r#"{"role": "gateway"}"#, &script);
+    assert_eq!(host.spans().len(), 1);
+    assert_eq!(host.spans()[0].kind(), SpanKind::Server);
 }

@@ -11,6 +11,7 @@ pub(crate) mod span;
 mod text;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use spanmesh_otlp::encode::{put_double_attribute, put_int_attribute, put_string_attribute};
 use spanmesh_trace_context::{SpanId, TraceId};
@@ -47,10 +48,23 @@ pub(crate) struct Identity {
     pub(crate) trace_id: TraceId,
     pub(crate) span_id: SpanId,
     pub(crate) parent: Option<SpanId>,
+    /// Whether the parent was in a header, and so in another process.
+    pub(crate) parent_is_remote: bool,
+    /// The context that was not continued.
+    pub(crate) link: Option<Link>,
     /// W3C trace flags.
     pub(crate) flags: u8,
     /// The `tracestate` that was passed on, or the most of it that a span keeps.
     pub(crate) tracestate: Vec<u8>,
+}
+
+/// A context that a request brought, and that was not continued.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    /// W3C trace flags.
+    pub(crate) flags: u8,
 }
 
 /// The facts about one request.
@@ -78,6 +92,19 @@ struct AttributeWriter<'a> {
     /// The number of the record's `attributes` field.
     field: u32,
     value_limit: usize,
+}
+
+impl Identity {
+    /// The ids of a child in this proxy.
+    pub(crate) fn child(&self, span_id: SpanId) -> Self {
+        Self {
+            span_id,
+            parent: Some(self.span_id),
+            parent_is_remote: false,
+            link: None,
+            ..self.clone()
+        }
+    }
 }
 
 impl<'a> Record<'a> {
@@ -109,6 +136,21 @@ impl<'a> Record<'a> {
             end: start.saturating_add(attributes.duration),
             value_limit: config.value_limit,
         }
+    }
+
+    /// Whether it ended in an error.
+    pub(crate) fn is_error(&self) -> bool {
+        self.outcome.error.is_some()
+    }
+
+    /// From the first byte of the request to the end of the stream.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_nanos(self.attributes.duration)
+    }
+
+    /// Whether it is meant to last.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.request.is_stream()
     }
 
     /// What span and access log record have in common.

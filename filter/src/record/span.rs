@@ -9,6 +9,8 @@ use spanmesh_otlp::encode::{
 };
 
 use super::{AttributeWriter, Identity, Record, Side, text};
+use crate::keep::Reason;
+use crate::semconv;
 
 /// Field numbers of `Span`.
 mod field {
@@ -21,8 +23,16 @@ mod field {
     pub(super) const START_TIME_UNIX_NANO: u32 = 7;
     pub(super) const END_TIME_UNIX_NANO: u32 = 8;
     pub(super) const ATTRIBUTES: u32 = 9;
+    pub(super) const LINKS: u32 = 13;
     pub(super) const STATUS: u32 = 15;
     pub(super) const FLAGS: u32 = 16;
+}
+
+/// Field numbers of `Span.Link`.
+mod link {
+    pub(super) const TRACE_ID: u32 = 1;
+    pub(super) const SPAN_ID: u32 = 2;
+    pub(super) const FLAGS: u32 = 6;
 }
 
 /// `Status.code`.
@@ -41,7 +51,12 @@ const IS_REMOTE: u32 = 0x200;
 const UNKNOWN_METHOD_NAME: &[u8] = b"HTTP";
 
 /// Appends the fields of the span.
-pub(crate) fn encode(record: &Record<'_>, identity: &Identity, out: &mut Vec<u8>) {
+pub(crate) fn encode(
+    record: &Record<'_>,
+    identity: &Identity,
+    kept: Option<Reason>,
+    out: &mut Vec<u8>,
+) {
     put_bytes(out, field::TRACE_ID, identity.trace_id.as_bytes());
     put_bytes(out, field::SPAN_ID, identity.span_id.as_bytes());
     if !identity.tracestate.is_empty() {
@@ -50,6 +65,8 @@ pub(crate) fn encode(record: &Record<'_>, identity: &Identity, out: &mut Vec<u8>
     let mut flags = u32::from(identity.flags) | HAS_IS_REMOTE;
     if let Some(parent) = &identity.parent {
         put_bytes(out, field::PARENT_SPAN_ID, parent.as_bytes());
+    }
+    if identity.parent_is_remote {
         flags |= IS_REMOTE;
     }
     let name = name(record);
@@ -65,11 +82,26 @@ pub(crate) fn encode(record: &Record<'_>, identity: &Identity, out: &mut Vec<u8>
     put_uint(out, field::KIND, kind);
     put_fixed64(out, field::START_TIME_UNIX_NANO, record.start);
     put_fixed64(out, field::END_TIME_UNIX_NANO, record.end);
-    record.write_attributes(&mut AttributeWriter {
+    let mut writer = AttributeWriter {
         out,
         field: field::ATTRIBUTES,
         value_limit: record.value_limit,
-    });
+    };
+    record.write_attributes(&mut writer);
+    if let Some(reason) = kept {
+        writer.text(semconv::KEPT, reason.as_str().as_bytes());
+    }
+    if let Some(old) = &identity.link {
+        let message = begin_message(out, field::LINKS);
+        put_bytes(out, link::TRACE_ID, old.trace_id.as_bytes());
+        put_bytes(out, link::SPAN_ID, old.span_id.as_bytes());
+        put_fixed32(
+            out,
+            link::FLAGS,
+            u32::from(old.flags) | HAS_IS_REMOTE | IS_REMOTE,
+        );
+        end_message(out, message);
+    }
     if record.outcome.error.is_some() {
         let status = begin_message(out, field::STATUS);
         put_uint(out, STATUS_CODE, STATUS_CODE_ERROR);

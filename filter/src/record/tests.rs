@@ -15,11 +15,13 @@ fn records(side: Side, request: &Request<'_>, attributes: &Attributes<'_>) -> (S
         trace_id: TraceId::from_bytes([1; 16]).unwrap(),
         span_id: SpanId::from_bytes([2; 8]).unwrap(),
         parent: None,
+        parent_is_remote: false,
+        link: None,
         flags: 1,
         tracestate: Vec::new(),
     };
     let (mut span, mut log) = (Vec::new(), Vec::new());
-    span::encode(&record, &identity, &mut span);
+    span::encode(&record, &identity, None, &mut span);
     log_record::encode(&record, Some(&identity), &mut log);
     (
         Span::decode(span.as_slice()).unwrap(),

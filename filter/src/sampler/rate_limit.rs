@@ -89,10 +89,9 @@ impl RateLimit {
                 return 0;
             }
             match host.set_shared_data(&self.key, &bucket.encode(), version) {
-                Ok(()) => return tokens,
-                Err(SharedDataError::Changed) => {}
                 // A budget that cannot be kept must not stop all traces.
-                Err(SharedDataError::Failed) => return tokens,
+                Ok(()) | Err(SharedDataError::Failed) => return tokens,
+                Err(SharedDataError::Changed) => {}
             }
         }
         0
