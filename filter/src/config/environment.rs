@@ -84,15 +84,15 @@ impl Environment {
     }
 
     /// Whether the sampler heeds the parent, and the ratio for roots.
-    pub(super) fn sampler(&self) -> Option<(bool, f64)> {
+    pub(super) fn sampler(&self) -> Option<(bool, Policy)> {
         let name = self.sampler.as_deref()?.to_ascii_lowercase();
         let (parent_based, root) = match name.strip_prefix("parentbased_") {
             Some(root) => (true, root),
             None => (false, name.as_str()),
         };
         let ratio = match root {
-            "always_on" => 1.0,
-            "always_off" => 0.0,
+            "always_on" => Policy::always(),
+            "always_off" => Policy::Ratio(None),
             "traceidratio" => self.sampler_ratio(),
             _ => {
                 let expected = "always_on, always_off or traceidratio, or parentbased_ with one";
@@ -103,22 +103,27 @@ impl Environment {
         Some((parent_based, ratio))
     }
 
-    /// 1 if it is absent or cannot be used, as the specification has it.
-    fn sampler_ratio(&self) -> f64 {
+    /// All if it is absent or cannot be used, as the specification has it.
+    fn sampler_ratio(&self) -> Policy {
         let Some(argument) = self.sampler_argument.as_deref() else {
-            return 1.0;
+            return Policy::always();
         };
-        let ratio = argument.trim().parse().ok();
-        ratio
-            .filter(|ratio| Policy::ratio(*ratio).is_ok())
-            .unwrap_or_else(|| {
-                ignore(
-                    "OTEL_TRACES_SAMPLER_ARG",
-                    argument,
-                    "a probability from 0 to 1",
-                );
-                1.0
-            })
+        // A JSON number, so that the module needs no other parser of numbers.
+        let number = argument.trim();
+        let number = if number.starts_with('.') {
+            format!("0{number}")
+        } else {
+            number.to_owned()
+        };
+        let ratio = serde_json::from_str(&number).ok();
+        ratio.and_then(Policy::ratio).unwrap_or_else(|| {
+            ignore(
+                "OTEL_TRACES_SAMPLER_ARG",
+                argument,
+                "a probability from 0 to 1",
+            );
+            Policy::always()
+        })
     }
 }
 

@@ -35,8 +35,8 @@ pub const DEFAULT_CLUSTER: &str =
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
-/// Below this a flush would cost more than the records in it.
-const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// In milliseconds; below this a flush would cost more than the records in it.
+const MIN_INTERVAL: u64 = 10;
 const DEFAULT_MAX_RECORDS: usize = 512;
 /// So that a receiver with the usual limit of 4 MiB takes a batch.
 const MAX_MAX_RECORDS: u32 = 4096;
@@ -263,12 +263,9 @@ impl Export {
         let clusters: Result<Vec<Cluster>, String> =
             clusters.into_iter().map(Cluster::new).collect();
         let clusters = clusters.map_err(|message| exporter.error("clusters", message))?;
-        let millisecond = Duration::from_millis(1);
         let read = Self {
             clusters,
-            timeout: exporter
-                .duration("timeout", millisecond)?
-                .unwrap_or(DEFAULT_TIMEOUT),
+            timeout: exporter.duration("timeout", 1)?.unwrap_or(DEFAULT_TIMEOUT),
             headers: headers(&mut exporter)?,
             max_records: batch
                 .whole("max_records", 1, MAX_MAX_RECORDS)?
@@ -280,7 +277,7 @@ impl Export {
                 .whole("max_queue_bytes", MIN_QUEUE_BYTES, MAX_QUEUE_BYTES)?
                 .unwrap_or(DEFAULT_QUEUE_BYTES),
             drain_timeout: batch
-                .duration("drain_timeout", millisecond)?
+                .duration("drain_timeout", 1)?
                 .unwrap_or(DEFAULT_DRAIN_TIMEOUT),
         };
         exporter.end()?;
@@ -342,7 +339,7 @@ fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
 fn keep(mut section: Section) -> Result<Keep, ConfigError> {
     let keep = Keep {
         errors: section.bool("errors")?.unwrap_or(false),
-        slower_than: section.duration("slower_than", Duration::from_millis(1))?,
+        slower_than: section.duration("slower_than", 1)?,
         streams: section.bool("streams")?.unwrap_or(false),
     };
     section.end()?;

@@ -17,9 +17,10 @@ pub(super) fn read(
     host: &impl Host,
     plugin: &str,
 ) -> Result<Sampler, ConfigError> {
-    let (parent_based, ratio) = environment.sampler().unwrap_or((true, 1.0));
-    let ratio = section.number("ratio")?.unwrap_or(ratio);
-    let otherwise = Policy::ratio(ratio).map_err(|message| section.error("ratio", message))?;
+    let (parent_based, otherwise) = environment
+        .sampler()
+        .unwrap_or_else(|| (true, Policy::always()));
+    let otherwise = section.ratio("ratio")?.unwrap_or(otherwise);
     let mut rules = Vec::new();
     for (at, rule) in section.sections("rules")?.into_iter().enumerate() {
         rules.push(read_rule(
@@ -45,16 +46,13 @@ fn read_rule(mut rule: Section, host: &impl Host, key: &str) -> Result<Rule, Con
     if actions.iter().filter(|action| rule.has(action)).count() != 1 {
         return Err(rule.error_here(ACTIONS.to_owned()));
     }
-    let decisions = [("always", true), ("never", false)];
-    let policy = match (rule.number("ratio")?, read_limit(&mut rule, key)?) {
-        (Some(ratio), _) => Policy::ratio(ratio).map_err(|message| rule.error("ratio", message))?,
-        (None, Some(limit)) => Policy::Limit(limit),
-        (None, None) => match rule.choice("decision", &decisions)? {
-            Some(true) => Policy::ratio(1.0).map_err(|message| rule.error("decision", message))?,
-            Some(false) | None => Policy::Never,
-        },
-    };
-    rule.choice("decision", &decisions)?;
+    let ratio = rule.ratio("ratio")?;
+    let limit = read_limit(&mut rule, key)?.map(Policy::Limit);
+    let decision = rule.choice("decision", &[("always", true), ("never", false)])?;
+    let policy = ratio.or(limit).unwrap_or_else(|| match decision {
+        Some(true) => Policy::always(),
+        Some(false) | None => Policy::Never,
+    });
     rule.end()?;
     Ok(Rule { matching, policy })
 }
@@ -92,12 +90,6 @@ fn read_matching(mut section: Section, host: &impl Host) -> Result<Matching, Con
 }
 
 fn read_limit(section: &mut Section, key: &str) -> Result<Option<RateLimit>, ConfigError> {
-    let Some(per_second) = section.number("max_per_second")? else {
-        return Ok(None);
-    };
-    if !(per_second > 0.0 && per_second <= 1e6) {
-        let message = format!("found {per_second}, expected more than 0 and at most 1000000");
-        return Err(section.error("max_per_second", message));
-    }
-    Ok(Some(RateLimit::new(key.to_owned(), per_second)))
+    let per_second = section.rate("max_per_second")?;
+    Ok(per_second.map(|per_second| RateLimit::new(key.to_owned(), per_second)))
 }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::ConfigError;
 use crate::condition::Condition;
 use crate::host::{ExpressionError, Host};
+use crate::sampler::Policy;
 
 /// No interval or timeout here makes sense beyond a day.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -122,8 +123,22 @@ impl Section {
         self.read(key, "true or false", Value::as_bool)
     }
 
-    pub(super) fn number(&mut self, key: &'static str) -> Result<Option<f64>, ConfigError> {
-        self.read(key, "a number", Value::as_f64)
+    /// What keeps a share of the requests.
+    pub(super) fn ratio(&mut self, key: &'static str) -> Result<Option<Policy>, ConfigError> {
+        self.read(
+            key,
+            "a probability: 0, or a number from 2^-56 to 1",
+            |value| Policy::ratio(value.as_f64()?),
+        )
+    }
+
+    /// How many may be kept a second.
+    pub(super) fn rate(&mut self, key: &'static str) -> Result<Option<f64>, ConfigError> {
+        self.read(
+            key,
+            "a number that is more than 0 and at most 1000000",
+            |value| value.as_f64().filter(|rate| *rate > 0.0 && *rate <= 1e6),
+        )
     }
 
     pub(super) fn text(&mut self, key: &'static str) -> Result<Option<String>, ConfigError> {
@@ -145,16 +160,17 @@ impl Section {
         })
     }
 
-    /// A duration such as `"500ms"`, of at least `least`.
+    /// A duration such as `"500ms"`, of at least `least` milliseconds.
     pub(super) fn duration(
         &mut self,
         key: &'static str,
-        least: Duration,
+        least: u64,
     ) -> Result<Option<Duration>, ConfigError> {
         let expected =
-            format!("a duration such as \"500ms\", \"10s\" or \"2m\", from {least:?} to 24 hours");
+            format!("a duration such as \"500ms\", \"10s\" or \"2m\", from {least}ms to 24 hours");
         self.read(key, &expected, |value| {
-            parse_duration(value.as_str()?).filter(|it| (least..=MAX_DURATION).contains(it))
+            let allowed = Duration::from_millis(least)..=MAX_DURATION;
+            parse_duration(value.as_str()?).filter(|duration| allowed.contains(duration))
         })
     }
 

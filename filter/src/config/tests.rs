@@ -346,26 +346,33 @@ fn a_variable_that_cannot_be_used_is_as_good_as_absent() {
 
 #[test]
 fn the_samplers_of_the_environment_are_those_of_the_specification() {
-    let sampler = |name: &str, argument: &str| {
+    let check = |name: &str, argument: &str, expected: Option<(bool, f64)>| {
         let variables = [
             ("OTEL_TRACES_SAMPLER", name),
             ("OTEL_TRACES_SAMPLER_ARG", argument),
         ];
-        Environment::new(|variable| {
+        let environment = Environment::new(|variable| {
             let found = variables.iter().find(|(known, _)| *known == variable);
             found.map(|(_, value)| (*value).to_owned())
-        })
-        .sampler()
+        });
+        let found = environment.sampler().map(|(parent_based, policy)| {
+            let Policy::Ratio(threshold) = policy else {
+                panic!("{policy:?}")
+            };
+            (
+                parent_based,
+                threshold.map_or(0.0, |threshold| threshold.to_probability()),
+            )
+        });
+        assert_eq!(found, expected, "{name} {argument}");
     };
-    assert_eq!(sampler("always_on", ""), Some((false, 1.0)));
-    assert_eq!(sampler("parentbased_always_off", ""), Some((true, 0.0)));
-    assert_eq!(
-        sampler("ParentBased_TraceIdRatio", "0.25"),
-        Some((true, 0.25))
-    );
-    assert_eq!(sampler("traceidratio", "2"), Some((false, 1.0)));
-    assert_eq!(sampler("traceidratio", "x"), Some((false, 1.0)));
-    assert_eq!(sampler("jaeger_remote", "1"), None);
+    check("always_on", "", Some((false, 1.0)));
+    check("parentbased_always_off", "", Some((true, 0.0)));
+    check("ParentBased_TraceIdRatio", "0.25", Some((true, 0.25)));
+    check("traceidratio", " .5", Some((false, 0.5)));
+    check("traceidratio", "2", Some((false, 1.0)));
+    check("traceidratio", "x", Some((false, 1.0)));
+    check("jaeger_remote", "1", None);
 }
 
 proptest::proptest! {

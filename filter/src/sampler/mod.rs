@@ -131,16 +131,17 @@ impl Sampler {
 }
 
 impl Policy {
-    /// A policy that keeps `ratio` (0 to 1) of the requests.
-    ///
-    /// # Errors
-    /// What was found and expected, for a ratio that is no probability.
-    pub(crate) fn ratio(ratio: f64) -> Result<Self, String> {
+    /// What keeps `ratio` of the requests; `None` if that is no probability that has a threshold.
+    pub(crate) fn ratio(ratio: f64) -> Option<Self> {
         let precision = Precision::new(PRECISION).unwrap_or_default();
-        let threshold = Threshold::from_probability(ratio, precision);
-        threshold
+        Threshold::from_probability(ratio, precision)
+            .ok()
             .map(Self::Ratio)
-            .map_err(|error| error.to_string())
+    }
+
+    /// What keeps all requests.
+    pub(crate) fn always() -> Self {
+        Self::Ratio(Some(Threshold::KEEP_ALL))
     }
 
     fn decide(&self, host: &impl Host, subject: &Subject<'_>) -> Option<Decision> {
