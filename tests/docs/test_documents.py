@@ -54,16 +54,17 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(file), link
 
 
-def test_the_filters_statistics_are_documented_and_its_example_is_accepted(
-    run: Run, sink: Sink
+@pytest.mark.parametrize("example", blocks(FILTER, "json"))
+def test_the_filters_statistics_are_documented_and_its_examples_are_accepted(
+    run: Run, sink: Sink, example: str
 ) -> None:
-    (example,) = blocks(FILTER, "json")
     # Only where the telemetry goes is the rig's.
     configuration = {**json.loads(example), "exporter": plugin()["exporter"]}
     solo = Solo(run, collector=sink.port, configuration=configuration)
-    solo.driver.get(alone())
+    solo.driver.get(alone(headers=(("x-tier", "gold"),)))
     wait_for(lambda: solo.envoy.filter_stats().logs.sent == 1, "the record was sent")
     assert solo.envoy.filter_stats().config_rejected == 0
+    assert solo.envoy.raw_filter_stats()["expressions.failed"] == 0
     stats = set(solo.envoy.stats("^wasmcustom%5C."))
     signals = ["spans", "logs"]
     assert names(FILTER, r"wasmcustom\.spanmesh\.[\w.]+", SIGNAL=signals) == stats
