@@ -43,8 +43,12 @@ pub struct Server {
 /// some hundred spans and then wait for a round trip.
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 24 << 20;
-/// How long a client may take to send the headers of an HTTP/1.1 request, and for the TLS handshake.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection over HTTP/1.1 may be idle. The library measures from the end of one request
+/// to the end of the next one's headers, so that it is also the limit for slow headers; exporters that
+/// send once a minute shall keep their connection.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -144,7 +148,7 @@ async fn run<S, B>(
                     watcher.watch(connection.into_owned()).await
                 }
                 Some(tls) => {
-                    let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream));
+                    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
                     let Ok(Ok(stream)) = handshake.await else {
                         debug!("a TLS handshake failed");
                         return;
@@ -187,7 +191,7 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+        .header_read_timeout(IDLE_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())
