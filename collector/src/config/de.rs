@@ -180,14 +180,15 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    /// Numbers and booleans are read as the text that they were written with.
+    /// Numbers and booleans are read as the text that they were written with, and what comes from a
+    /// variable as the text that it holds.
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match &self.node.value {
-            Value::Scalar { text, .. } if !self.node.is_null() => {
-                visitor.visit_str(text).map_err(|error| self.locate(error))
-            }
-            _ => Err(self.mismatch(&visitor)),
-        }
+        let text = match (&self.node.original, &self.node.value) {
+            (Some(original), _) => original,
+            (None, Value::Scalar { text, .. }) if !self.node.is_null() => text,
+            _ => return Err(self.mismatch(&visitor)),
+        };
+        visitor.visit_str(text).map_err(|error| self.locate(error))
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

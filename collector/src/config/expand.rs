@@ -3,7 +3,8 @@
 //!
 //! A scalar that is nothing but one reference takes the value's own YAML type, so that
 //! `queue_size: ${env:SIZE}` is a number and a list can come from the environment; inside a longer
-//! text the value is inserted as it is. Values are not expanded again. A name that is not set is
+//! text the value is inserted as it is, and who expects a text gets what the variable holds. Defaults may
+//! hold references; values are not expanded again. A name that is not set is
 //! empty and warned about.
 
 use super::node::{Node, Place, Value};
@@ -50,7 +51,7 @@ pub(super) fn expand(node: &mut Node, environment: &dyn Environment, expansion: 
         }
         Value::Scalar { text, .. } if text.contains('$') => {
             match expand_scalar(text, &node.place, environment, &mut expansion.warnings) {
-                Ok(value) => node.value = value,
+                Ok(expanded) => *node = expanded,
                 Err(message) => expansion
                     .problems
                     .push(Problem::new(&node.place, "", message)),
@@ -65,49 +66,75 @@ fn expand_scalar(
     place: &Place,
     environment: &dyn Environment,
     warnings: &mut Vec<String>,
-) -> Result<Value, String> {
+) -> Result<Node, String> {
     let parts = split(text)?;
-    let mut resolve = |name: &str, default: Option<&str>| {
-        let value = environment.variable(name);
-        if value.is_none() && default.is_none() {
-            warnings.push(format!(
-                "{place}: the environment variable {name:?} is not set; it stands for an empty text"
-            ));
-        }
-        value
-            .or_else(|| default.map(str::to_owned))
-            .unwrap_or_default()
-    };
     if let [Part::Reference { name, default }] = parts.as_slice() {
-        let value = resolve(name, *default);
-        return Ok(match yaml::parse(&place.file, &value) {
-            Ok(mut node) if !value.trim().is_empty() => {
-                relocate(&mut node, place);
-                node.value
-            }
+        let original = resolve(name, *default, place, environment, warnings)?;
+        let mut node = match yaml::parse(&place.file, &original) {
+            Ok(node) if !original.trim().is_empty() => node,
             // What is not YAML is a text, as in the OpenTelemetry Collector.
-            _ => Value::Scalar {
-                plain: value.is_empty(),
-                text: value,
+            _ => Node {
+                place: place.clone(),
+                value: Value::Scalar {
+                    plain: original.is_empty(),
+                    text: original.clone(),
+                },
+                original: None,
             },
-        });
+        };
+        relocate(&mut node, place);
+        node.original = Some(original).filter(|original| !original.is_empty());
+        return Ok(node);
     }
-    let mut expanded = String::new();
+    let (text, plain) = join(&parts, place, environment, warnings)?;
+    Ok(Node {
+        place: place.clone(),
+        // `${A}${B}` may still be a number; a text that only had `$$` in it stays a text.
+        value: Value::Scalar { text, plain },
+        original: None,
+    })
+}
+
+/// The text of all parts, and whether there are references among them.
+fn join(
+    parts: &[Part<'_>],
+    place: &Place,
+    environment: &dyn Environment,
+    warnings: &mut Vec<String>,
+) -> Result<(String, bool), String> {
+    let mut text = String::new();
     let mut referenced = false;
     for part in parts {
         match part {
-            Part::Text(text) => expanded.push_str(text),
+            Part::Text(part) => text.push_str(part),
             Part::Reference { name, default } => {
                 referenced = true;
-                expanded.push_str(&resolve(name, default));
+                text.push_str(&resolve(name, *default, place, environment, warnings)?);
             }
         }
     }
-    Ok(Value::Scalar {
-        text: expanded,
-        // `${A}${B}` may still be a number; a text that only had `$$` in it stays a text.
-        plain: referenced,
-    })
+    Ok((text, referenced))
+}
+
+/// The value of a variable, or its default, in which there may be other variables.
+fn resolve(
+    name: &str,
+    default: Option<&str>,
+    place: &Place,
+    environment: &dyn Environment,
+    warnings: &mut Vec<String>,
+) -> Result<String, String> {
+    if let Some(value) = environment.variable(name) {
+        return Ok(value);
+    }
+    let Some(default) = default else {
+        warnings.push(format!(
+            "{place}: the environment variable {name:?} is not set; it stands for an empty text"
+        ));
+        return Ok(String::new());
+    };
+    let (text, _) = join(&split(default)?, place, environment, warnings)?;
+    Ok(text)
 }
 
 /// Everything that came out of a variable was written where the variable is named.
@@ -138,7 +165,7 @@ fn split(text: &str) -> Result<Vec<Part<'_>>, String> {
             if !before.is_empty() {
                 parts.push(Part::Text(before));
             }
-            let Some(end) = after.find('}') else {
+            let Some(end) = closing(after) else {
                 return Err(format!("expected a closing \"}}\" in {text:?}"));
             };
             parts.push(reference(&after[..end])?);
@@ -152,6 +179,22 @@ fn split(text: &str) -> Result<Vec<Part<'_>>, String> {
         parts.push(Part::Text(rest));
     }
     Ok(parts)
+}
+
+/// Where the brace is that closes a reference, past those of references inside it.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut before = '\0';
+    for (index, character) in text.char_indices() {
+        match character {
+            '{' if before == '$' => depth += 1,
+            '}' if depth == 0 => return Some(index),
+            '}' => depth -= 1,
+            _ => {}
+        }
+        before = character;
+    }
+    None
 }
 
 fn reference(inside: &str) -> Result<Part<'_>, String> {
@@ -191,6 +234,7 @@ impl Environment for ProcessEnvironment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Section;
 
     struct Fixed;
 
@@ -200,6 +244,10 @@ mod tests {
                 "HOST" => Some("example.test".to_owned()),
                 "SIZE" => Some("12".to_owned()),
                 "LIST" => Some("[a, b]".to_owned()),
+                "COMMENT" => Some("abc #def".to_owned()),
+                "PAIR" => Some("a: b".to_owned()),
+                "QUOTED" => Some("'q'".to_owned()),
+                "DIGITS" => Some("0012".to_owned()),
                 "ODD" => Some("a: [".to_owned()),
                 _ => None,
             }
@@ -235,6 +283,33 @@ mod tests {
         assert_eq!(expanded("${env:SIZE}").unwrap(), ("12".to_owned(), true));
         assert!(expanded("${env:LIST}").unwrap().0.starts_with("Sequence"));
         assert_eq!(expanded("${env:NONE}").unwrap(), (String::new(), true));
+    }
+
+    #[test]
+    fn whoever_expects_a_text_gets_what_the_variable_holds() {
+        let read = |name: &str| -> String {
+            let mut node = yaml::parse("c.yaml", &format!("${{env:{name}}}")).unwrap();
+            expand(&mut node, &Fixed, &mut Expansion::default());
+            Section::new(&node, "").read().unwrap()
+        };
+        for name in [
+            "HOST", "SIZE", "LIST", "COMMENT", "PAIR", "QUOTED", "DIGITS", "ODD",
+        ] {
+            assert_eq!(Some(read(name)), Fixed.variable(name));
+        }
+    }
+
+    #[test]
+    fn defaults_may_hold_references() {
+        let p = |text| expanded(text).unwrap().0;
+        assert_eq!(p("${env:NONE:-${env:HOST}}"), "example.test");
+        assert_eq!(p("${NONE:-${NONE:-${HOST}}:1}:2"), "example.test:1:2");
+        assert_eq!(p("${HOST:-${NONE}}"), "example.test");
+        assert!(
+            expanded("${env:NONE:-${env:HOST}")
+                .unwrap_err()
+                .contains("closing")
+        );
     }
 
     #[test]

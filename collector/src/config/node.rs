@@ -10,6 +10,9 @@ pub struct Node {
     pub place: Place,
     /// What was written.
     pub value: Value,
+    /// What a variable holds, if nothing but one variable was written: whoever expects a text gets
+    /// this and not what YAML makes of it.
+    pub original: Option<String>,
 }
 
 /// What a [`Node`] holds.
@@ -57,7 +60,11 @@ impl Node {
             text: text.into(),
             plain: true,
         };
-        Self { place, value }
+        Self {
+            place,
+            value,
+            original: None,
+        }
     }
 
     /// Whether nothing is written here, as in `debug:` without a value.
@@ -94,6 +101,7 @@ impl Node {
             (value, other) => {
                 *value = other;
                 self.place = over.place;
+                self.original = over.original;
             }
         }
     }

@@ -70,6 +70,7 @@ impl<'a> Composer<'a> {
                 column: 1,
             },
             value: Value::Mapping(Vec::new()),
+            original: None,
         };
         Ok(root.filter(|root| !root.is_null()).unwrap_or_else(empty))
     }
@@ -97,7 +98,11 @@ impl<'a> Composer<'a> {
                 return Err(Problem::new(&place, "", message));
             }
         };
-        let node = Node { place, value };
+        let node = Node {
+            place,
+            value,
+            original: None,
+        };
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
