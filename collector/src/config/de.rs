@@ -2,7 +2,8 @@
 //!
 //! Keys that a struct does not have are problems of their own and are all found at once; the first
 //! value of a wrong type ends the reading of its section. A section that is empty is read as if it
-//! were `{}`, so that every default applies.
+//! were `{}`, so that every default applies; an entry without a value, whose type has no empty value,
+//! is read as if it were not there.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -29,10 +30,16 @@ struct Reader<'a> {
     node: &'a Node,
     path: String,
     problems: &'a RefCell<Problems>,
+    absent: &'a Absent,
 }
+
+/// Entries that are read as if they were not there.
+type Absent = RefCell<Vec<*const Node>>;
 
 #[derive(Debug)]
 struct Error {
+    /// The node that is wrong, if nothing is written there.
+    empty: Option<*const Node>,
     place: Option<Place>,
     path: String,
     message: String,
@@ -43,12 +50,14 @@ struct Entries<'a> {
     value: Option<Reader<'a>>,
     path: String,
     problems: &'a RefCell<Problems>,
+    absent: &'a Absent,
 }
 
 struct Items<'a> {
     items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
     path: String,
     problems: &'a RefCell<Problems>,
+    absent: &'a Absent,
 }
 
 struct Variant<'a> {
@@ -72,19 +81,29 @@ impl<'a> Section<'a> {
     /// # Errors
     /// Every unknown key, and the first value that is wrong.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problems> {
-        let problems = RefCell::new(Problems::default());
-        let reader = Reader {
-            node: self.node,
-            path: self.path.clone(),
-            problems: &problems,
-        };
-        let read = T::deserialize(reader.clone()).map_err(|error| reader.locate(error));
-        let mut problems = problems.take();
-        match read {
-            Ok(value) => problems.or(value),
-            Err(error) => {
-                problems.push(error.into());
-                Err(problems.ordered())
+        let absent = Absent::default();
+        loop {
+            let problems = RefCell::new(Problems::default());
+            let reader = Reader {
+                node: self.node,
+                path: self.path.clone(),
+                problems: &problems,
+                absent: &absent,
+            };
+            let read = T::deserialize(reader.clone()).map_err(|error| reader.locate(error));
+            let mut problems = problems.take();
+            let error = match read {
+                Ok(value) => return problems.or(value),
+                Err(error) => error,
+            };
+            let mut absent = absent.borrow_mut();
+            match error.empty {
+                // Read again without it; if that does not help, it had to be there.
+                Some(node) if !absent.contains(&node) => absent.push(node),
+                _ => {
+                    problems.push(error.into());
+                    return Err(problems.ordered());
+                }
             }
         }
     }
@@ -102,6 +121,7 @@ impl<'a> Reader<'a> {
         if error.place.is_none() {
             error.place = Some(self.node.place.clone());
             error.path.clone_from(&self.path);
+            error.empty = self.node.is_null().then_some(std::ptr::from_ref(self.node));
         }
         error
     }
@@ -134,6 +154,7 @@ impl<'a> Reader<'a> {
             value: None,
             path: self.path.clone(),
             problems: self.problems,
+            absent: self.absent,
         });
         result.map_err(|error| self.locate(error))
     }
@@ -248,6 +269,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             items: items.iter().enumerate(),
             path: self.path.clone(),
             problems: self.problems,
+            absent: self.absent,
         });
         result.map_err(|error| self.locate(error))
     }
@@ -285,6 +307,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         let Some(mut entries) = self.entries() else {
             return Err(self.mismatch(&"a mapping"));
         };
+        let absent = self.absent.borrow();
+        entries.retain(|(_, node)| !absent.contains(&std::ptr::from_ref(node)));
+        drop(absent);
         entries.retain(|(key, _)| {
             let known = fields.contains(&key.text.as_str());
             if !known {
@@ -318,6 +343,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                     node: &entries[0].1,
                     path: join(&self.path, &entries[0].0.text),
                     problems: self.problems,
+                    absent: self.absent,
                 }),
             },
             _ => return Err(self.mismatch(&visitor)),
@@ -348,6 +374,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             node,
             path: join(&self.path, &key.text),
             problems: self.problems,
+            absent: self.absent,
         });
         let text: de::value::StrDeserializer<'_, Error> = key.text.as_str().into_deserializer();
         seed.deserialize(text).map(Some).map_err(|mut error| {
@@ -382,6 +409,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
             node,
             path: join(&self.path, &index.to_string()),
             problems: self.problems,
+            absent: self.absent,
         };
         seed.deserialize(reader.clone())
             .map(Some)
@@ -461,6 +489,7 @@ impl From<Error> for Problem {
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self {
+            empty: None,
             place: None,
             path: String::new(),
             message: message.to_string(),
@@ -474,6 +503,18 @@ impl de::Error for Error {
             Unexpected::Map => "a mapping".to_owned(),
             Unexpected::Str(text) => format!("the text {text:?}"),
             other => other.to_string().replace('`', ""),
+        };
+        let expected = expected.to_string();
+        let expected = match expected.as_str() {
+            "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+            "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+            "f32" | "f64" => "a number",
+            "a boolean" => "true or false",
+            "a string" => "a text",
+            "path string" => "a path",
+            "a map" => "a mapping",
+            "a sequence" => "a list",
+            other => other,
         };
         Self::custom(format!("expected {expected}, but found {found}"))
     }

@@ -76,7 +76,7 @@ fn errors_name_the_place_and_the_path() {
     );
     assert_eq!(
         p("size: many\n"),
-        "c.yaml:1:7: exporters::x::size: expected u32, but found the text \"many\""
+        "c.yaml:1:7: exporters::x::size: expected a whole number that is not negative, but found the text \"many\""
     );
     assert_eq!(
         p("timeout: 5\n"),
@@ -89,7 +89,7 @@ fn errors_name_the_place_and_the_path() {
     );
     assert_eq!(
         p("list: [1, {}]\n"),
-        "c.yaml:1:11: exporters::x::list::1: expected f64, but found a mapping"
+        "c.yaml:1:11: exporters::x::list::1: expected a number, but found a mapping"
     );
     assert_eq!(
         p("inner: yes\n"),
@@ -101,4 +101,63 @@ fn errors_name_the_place_and_the_path() {
 fn all_unknown_keys_are_found_at_once() {
     let message = read("endpont: a\nsizes: 1\ninner: {off: 1}\n").unwrap_err();
     assert_eq!(message.lines().count(), 3, "{message}");
+}
+
+#[test]
+fn entries_without_a_value_keep_their_defaults() {
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(default)]
+    struct Defaults {
+        timeout: Span,
+        size: u32,
+        name: String,
+        inner: Inner,
+    }
+    impl Default for Defaults {
+        fn default() -> Self {
+            Self {
+                timeout: Span::seconds(5),
+                size: 7,
+                name: "x".to_owned(),
+                inner: Inner { on: true },
+            }
+        }
+    }
+    let node = yaml::parse("c.yaml", "timeout:\nsize: ~\nname:\ninner: {on: }").unwrap();
+    let read: Defaults = Section::new(&node, "").read().unwrap();
+    let expected = Defaults {
+        inner: Inner::default(),
+        ..Defaults::default()
+    };
+    assert_eq!(read, expected);
+
+    #[derive(Debug, Deserialize)]
+    struct Required {
+        #[serde(rename = "endpoint")]
+        _endpoint: String,
+    }
+    let node = yaml::parse("c.yaml", "endpoint:").unwrap();
+    let error = Section::new(&node, "").read::<Required>().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("the key \"endpoint\" is missing"),
+        "{error}"
+    );
+    assert!(read_error("list: [1, ~]").contains("found nothing"));
+}
+
+#[test]
+fn messages_speak_of_values_and_not_of_types() {
+    assert!(
+        read_error("size: many")
+            .ends_with("expected a whole number that is not negative, but found the text \"many\"")
+    );
+    assert!(read_error("size: -1").contains("a whole number that is not negative"));
+    assert!(read_error("list: [x]").contains("expected a number, "));
+    assert!(read_error("inner: {on: maybe}").contains("expected true or false, "));
+}
+
+fn read_error(text: &str) -> String {
+    read(text).unwrap_err()
 }

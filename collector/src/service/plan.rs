@@ -77,11 +77,12 @@ impl Plan {
             former: Vec::new(),
         };
         let uses = document.pipelines.iter().flat_map(|p| &p.receivers);
-        kind.check_uses(&uses, &mut problems);
-        let receivers = kind.configure(&mut warnings, &mut problems, |name, section| {
+        kind.check_uses(&uses, &mut warnings, &mut problems);
+        let mut receivers = kind.configure(&mut warnings, &mut problems, |name, section| {
             let factory = receivers::REGISTRY.iter().find(|f| f.kind() == name)?;
             Some(factory.configure(section))
         });
+        keep_used(&mut receivers, &uses);
 
         let kind = Kind {
             section: "processors",
@@ -90,11 +91,12 @@ impl Plan {
             former: Vec::new(),
         };
         let uses = document.pipelines.iter().flat_map(|p| &p.processors);
-        kind.check_uses(&uses, &mut problems);
-        let processors = kind.configure(&mut warnings, &mut problems, |name, section| {
+        kind.check_uses(&uses, &mut warnings, &mut problems);
+        let mut processors = kind.configure(&mut warnings, &mut problems, |name, section| {
             let factory = processors::REGISTRY.iter().find(|f| f.kind() == name)?;
             Some(factory.configure(section))
         });
+        keep_used(&mut processors, &uses);
 
         let kind = Kind {
             section: "exporters",
@@ -106,11 +108,12 @@ impl Plan {
                 .collect(),
         };
         let uses = document.pipelines.iter().flat_map(|p| &p.exporters);
-        kind.check_uses(&uses, &mut problems);
-        let exporters = kind.configure(&mut warnings, &mut problems, |name, section| {
+        kind.check_uses(&uses, &mut warnings, &mut problems);
+        let mut exporters = kind.configure(&mut warnings, &mut problems, |name, section| {
             let factory = exporters::REGISTRY.iter().find(|f| f.kind() == name)?;
             Some(factory.configure(section))
         });
+        keep_used(&mut exporters, &uses);
 
         let kind = Kind {
             section: "extensions",
@@ -118,11 +121,13 @@ impl Plan {
             available: extensions::REGISTRY.iter().map(|f| f.kind()).collect(),
             former: Vec::new(),
         };
-        kind.check_uses(&document.enabled_extensions.iter(), &mut problems);
-        let extensions = kind.configure(&mut warnings, &mut problems, |name, section| {
+        let uses = document.enabled_extensions.iter();
+        kind.check_uses(&uses, &mut warnings, &mut problems);
+        let mut extensions = kind.configure(&mut warnings, &mut problems, |name, section| {
             let factory = extensions::REGISTRY.iter().find(|f| f.kind() == name)?;
             Some(factory.configure(section))
         });
+        keep_used(&mut extensions, &uses);
 
         let kind = Kind {
             section: "connectors",
@@ -164,10 +169,11 @@ impl fmt::Debug for Plan {
 // === impl Kind ===
 
 impl Kind<'_> {
-    /// Every component that is used is there, and the other way round.
+    /// Every component that is used is there. One that is there need not be used.
     fn check_uses<'a>(
         &self,
         uses: &(impl Iterator<Item = &'a Reference> + Clone),
+        warnings: &mut Vec<String>,
         problems: &mut Problems,
     ) {
         let section = self.section;
@@ -186,8 +192,11 @@ impl Kind<'_> {
         }
         for entry in self.entries {
             if !uses.clone().any(|used| used.id == entry.id) {
-                let message = format!("\"{}\" is defined, but not used in \"service\"", entry.id);
-                problems.push(Problem::new(&entry.place, section, message));
+                warnings.push(format!(
+                    "{}: {section}: \"{}\" is defined, but not used in \"service\"; it is not \
+                     started",
+                    entry.place, entry.id
+                ));
             }
         }
     }
@@ -238,6 +247,14 @@ impl Kind<'_> {
         let available = self.available.join(", ");
         format!("{name:?} is not available in this version, which has: {available}{hint}")
     }
+}
+
+/// Leaves out what is defined only: it must not open ports or files.
+fn keep_used<'a, T>(
+    components: &mut Vec<(ComponentId, T)>,
+    uses: &(impl Iterator<Item = &'a Reference> + Clone),
+) {
+    components.retain(|(id, _)| uses.clone().any(|used| used.id == *id));
 }
 
 /// Every exporter can deliver what its pipelines carry.

@@ -56,8 +56,13 @@ impl Target {
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn parse(endpoint: &str, tls: bool) -> Result<Self, String> {
+        // What stands before an @ may be a password and is not repeated.
+        let shown = match endpoint.rsplit_once('@') {
+            Some((_, rest)) => format!("…@{rest}"),
+            None => endpoint.to_owned(),
+        };
         let fail =
-            || format!("expected an endpoint as in \"host:4317\" or a URL, but found {endpoint:?}");
+            || format!("expected an endpoint as in \"host:4317\" or a URL, but found {shown:?}");
         let url = if endpoint.contains("://") {
             endpoint.to_owned()
         } else {
@@ -69,6 +74,12 @@ impl Target {
         let (Some(authority), None) = (uri.authority(), uri.query()) else {
             return Err(fail());
         };
+        if authority.as_str().contains('@') {
+            return Err(format!(
+                "expected no user name or password in {shown:?}; \"headers\" may hold an \
+                 \"authorization\""
+            ));
+        }
         let host = authority.host();
         // A port that is not a number is no port to the parser of URIs.
         let rest = authority.as_str().strip_prefix(host);
@@ -266,5 +277,19 @@ mod tests {
         for bad in ["", "ftp://host", "host:port", "http://", "http://a b"] {
             assert!(p(bad, false).is_err(), "{bad}");
         }
+        for secret in [
+            "https://user:xyzzy@host:4317",
+            "user:xyzzy@host:4317",
+            "https://user:xyz zy@host",
+            "https:/user:xyzzy@host",
+        ] {
+            let message = p(secret, true).unwrap_err();
+            assert!(!message.contains("xyz"), "{message}");
+        }
+        let message = p("https://user:x@host:4317", true).unwrap_err();
+        assert!(
+            message.starts_with("expected no user name or password"),
+            "{message}"
+        );
     }
 }

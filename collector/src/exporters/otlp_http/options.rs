@@ -152,12 +152,12 @@ impl Options {
             }
             (None, None) => return Ok(None),
         };
+        let target = Target::parse(&url, true).map_err(|message| format!("{key}: {message}"))?;
         if !url.contains("://") {
             return Err(format!(
                 "{key}: expected a URL as in \"https://host:4318\", but found {url:?}"
             ));
         }
-        let target = Target::parse(&url, true).map_err(|message| format!("{key}: {message}"))?;
         Ok(Some(target))
     }
 }

@@ -127,7 +127,7 @@ impl BoundReceiver for Bound {
         let mut servers = Vec::new();
         if let Some((options, tls, listener)) = self.grpc {
             let mut limits = Limits::default();
-            if let Some(streams) = options.max_concurrent_streams {
+            if let Some(streams) = options.max_concurrent_streams() {
                 limits.max_concurrent_streams = streams;
             }
             let service = GrpcService::new(intakes("grpc"), options.max_message_bytes());

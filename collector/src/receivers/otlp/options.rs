@@ -44,7 +44,7 @@ pub(super) struct GrpcOptions {
     /// The largest message, on the wire and decompressed.
     max_recv_msg_size_mib: Option<usize>,
     /// Requests at the same time on one connection.
-    pub(super) max_concurrent_streams: Option<u32>,
+    max_concurrent_streams: Option<u32>,
     #[serde(rename = "transport")]
     _transport: Transport,
     /// Accepted for the sake of existing files: nothing reads a client's metadata, and buffers are
@@ -110,6 +110,12 @@ impl TryFrom<RawOptions> for Options {
 // === impl GrpcOptions ===
 
 impl GrpcOptions {
+    /// Requests at the same time on one connection; `None`, or 0 as in the OpenTelemetry Collector,
+    /// stands for the default. With none at all no client would ever be served.
+    pub(super) fn max_concurrent_streams(&self) -> Option<u32> {
+        self.max_concurrent_streams.filter(|streams| *streams > 0)
+    }
+
     pub(super) fn max_message_bytes(&self) -> usize {
         match self.max_recv_msg_size_mib {
             None | Some(0) => DEFAULT_LIMIT,

@@ -118,3 +118,11 @@ async fn what_is_being_read_takes_up_the_memory_budget() {
     until_used(&memory, |used| used == 0).await;
     receiver.stop().await;
 }
+
+#[test]
+fn no_requests_at_the_same_time_stands_for_the_default() {
+    let read = |json: &str| -> GrpcOptions { serde_json::from_str(json).unwrap() };
+    let streams = |json| read(json).max_concurrent_streams();
+    assert_eq!(streams(r#"{"max_concurrent_streams": 0}"#), None);
+    assert_eq!(streams(r#"{"max_concurrent_streams": 5}"#), Some(5));
+}
