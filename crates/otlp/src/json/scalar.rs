@@ -76,8 +76,9 @@ pub(super) fn integer(kind: Kind, value: i128) -> Option<Scalar> {
 
 /// A number without a fraction as an integer: the mapping allows `1e3` and `1.0`.
 pub(super) fn whole(value: f64) -> Option<i128> {
-    // Any whole double in the range of 64 bits is exact in 128.
-    let fits = value.fract() == 0.0 && value.abs() <= 2f64.powi(64);
+    // Any whole double in the range of 64 bits is exact in 128. At its edges lies what a double rounds:
+    // -9223372036854775809 becomes the least integer of 64 bits, which it is not.
+    let fits = value.fract() == 0.0 && value > -(2f64.powi(63)) && value < 2f64.powi(64);
     fits.then_some(value as i128)
 }
 

@@ -524,3 +524,30 @@ fn malformed_protobuf_is_not_written() {
     let wire = wire::Error::LengthPastEnd { length: 3, left: 0 };
     assert_eq!(error.problem(), Problem::Wire(wire));
 }
+
+#[test]
+fn integers_beyond_64_bits_are_refused() {
+    let read = |number: &str| {
+        let request = format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"attributes":[{{"key":"a","value":{{"intValue":{number}}}}}]}}]}}]}}]}}"#
+        );
+        request_to_protobuf(Signal::Traces, request.as_bytes())
+    };
+    for number in [
+        "-9223372036854775808",
+        "9223372036854775807",
+        "1e3",
+        "\"-1\"",
+    ] {
+        assert!(read(number).is_ok(), "{number}");
+    }
+    for number in [
+        "-9223372036854775809",
+        "-9223372036854775809.0",
+        "9223372036854775808",
+        "\"-9223372036854775809\"",
+        "1e300",
+    ] {
+        assert!(read(number).is_err(), "{number}");
+    }
+}
