@@ -15,6 +15,7 @@ use prost::{DecodeError, Message};
 use spanmesh_otlp::Signal;
 
 use crate::pipeline::Batch;
+use crate::telemetry::escaped;
 
 /// One line for the batch.
 pub(super) fn basic(batch: &Batch) -> String {
@@ -113,7 +114,7 @@ fn log_line(text: &mut String, service: &str, record: &LogRecord) {
     let severity = if record.severity_text.is_empty() {
         record.severity_number.to_string()
     } else {
-        record.severity_text.clone()
+        escaped(&record.severity_text)
     };
     let body = record.body.as_ref().map(any_value).unwrap_or_default();
     let _ = write!(
@@ -154,7 +155,7 @@ fn metric_line(text: &mut String, service: &str, metric: &Metric) {
 fn attributes(text: &mut String, attributes: &[KeyValue]) {
     for attribute in attributes {
         let value = attribute.value.as_ref().map(any_value).unwrap_or_default();
-        let _ = write!(text, " {}={value}", attribute.key);
+        let _ = write!(text, " {}={value}", escaped(&attribute.key));
     }
 }
 
@@ -188,7 +189,7 @@ fn service_name(resource: Option<&Resource>) -> String {
         .find(|attribute| attribute.key == "service.name")
         .and_then(|attribute| attribute.value.as_ref());
     match value.map(|value| &value.value) {
-        Some(Some(Value::StringValue(name))) if !name.is_empty() => name.clone(),
+        Some(Some(Value::StringValue(name))) if !name.is_empty() => escaped(name),
         _ => "-".to_owned(),
     }
 }
@@ -202,4 +203,43 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_cannot_forge_lines_or_colours() {
+        let text = |value: &str| {
+            Some(AnyValue {
+                value: Some(Value::StringValue(value.to_owned())),
+            })
+        };
+        let attribute = KeyValue {
+            key: "k\nspan".to_owned(),
+            value: text("v\nspan"),
+            ..KeyValue::default()
+        };
+        let resource = Resource {
+            attributes: vec![KeyValue {
+                key: "service.name".to_owned(),
+                value: text("a\nspan\u{1b}[31m"),
+                ..KeyValue::default()
+            }],
+            ..Resource::default()
+        };
+        let record = LogRecord {
+            severity_text: "\u{1b}[2J\r".to_owned(),
+            attributes: vec![attribute],
+            ..LogRecord::default()
+        };
+        let mut line = String::new();
+        log_line(&mut line, &service_name(Some(&resource)), &record);
+        assert_eq!(
+            line,
+            "log service=a\\nspan\\u{1b}[31m severity=\\u{1b}[2J\\r body= \
+             k\\nspan=\"v\\nspan\"\n"
+        );
+    }
 }
