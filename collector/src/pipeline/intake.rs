@@ -23,6 +23,7 @@ pub struct Intake {
     /// The metrics of the transport that this clone is for.
     accepted: Counter,
     refused: Counter,
+    failed: Counter,
     malformed: Counter,
     too_large: Counter,
 }
@@ -108,6 +109,7 @@ impl Intake {
             }),
             accepted: Counter::default(),
             refused: Counter::default(),
+            failed: Counter::default(),
             malformed: Counter::default(),
             too_large: Counter::default(),
         }
@@ -115,18 +117,21 @@ impl Intake {
 
     /// The same entrance, with metrics for what comes over `transport`.
     fn over(&self, receiver: &str, transport: &str, registry: &Registry) -> Self {
-        let (accepted, refused) = match self.inner.signal {
+        let (accepted, refused, failed) = match self.inner.signal {
             Signal::Traces => (
                 "otelcol_receiver_accepted_spans",
                 "otelcol_receiver_refused_spans",
+                "otelcol_receiver_failed_spans",
             ),
             Signal::Logs => (
                 "otelcol_receiver_accepted_log_records",
                 "otelcol_receiver_refused_log_records",
+                "otelcol_receiver_failed_log_records",
             ),
             Signal::Metrics => (
                 "otelcol_receiver_accepted_metric_points",
                 "otelcol_receiver_refused_metric_points",
+                "otelcol_receiver_failed_metric_points",
             ),
         };
         let labels = [("receiver", receiver), ("transport", transport)];
@@ -144,6 +149,11 @@ impl Intake {
             refused: registry.counter(
                 refused,
                 "Items not taken from clients, which were told to try again.",
+                &labels,
+            ),
+            failed: registry.counter(
+                failed,
+                "Items taken whose clients were told that a destination did not take them.",
                 &labels,
             ),
             malformed: rejected("malformed"),
@@ -221,17 +231,18 @@ impl Intake {
                 lane.left_out(payload.signal(), sampled_out, dropped);
             }
         }
-        // The queues have it; what comes now must not hold up the gate.
+        // The queues have it, whatever the client gets to hear, or whether it is still there.
+        inner.accepted.add(items);
+        self.accepted.add(items);
+        // What comes now must not hold up the gate.
         drop(pass);
         for outcome in outcomes {
             // A sender that is gone without a word would be a defect, and counted as such.
             if let Err(reason) = outcome.await.unwrap_or(Err(DropReason::Lost)) {
-                self.count_refused(items);
+                self.failed.add(items);
                 return Err(Refusal::not_delivered(reason));
             }
         }
-        inner.accepted.add(items);
-        self.accepted.add(items);
         Ok(())
     }
 

@@ -298,3 +298,25 @@ async fn what_never_fits_is_refused_for_good() {
     let small = small.account.totals(Signal::Traces);
     assert_eq!(small.dropped, [(DropReason::QueueFull, 2)]);
 }
+
+#[tokio::test]
+async fn receivers_and_destinations_agree_although_a_client_gave_up() {
+    let waited_for = destination_with(&QueueOptions {
+        wait_for_result: true,
+        ..QueueOptions::default()
+    });
+    let other = destination(100);
+    let intake = intake(&[&waited_for, &other], 1_000_000);
+    let client = tokio::spawn({
+        let intake = intake.clone();
+        async move { intake.admit(payload(), intake.hold()).await }
+    });
+    settle().await;
+    client.abort();
+    assert!(client.await.unwrap_err().is_cancelled());
+    assert_eq!(intake.totals(), (2, 0));
+    for destination in [&waited_for, &other] {
+        let totals = destination.account.totals(Signal::Traces);
+        assert_eq!(totals.accepted, 2);
+    }
+}

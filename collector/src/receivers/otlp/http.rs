@@ -52,6 +52,9 @@ const JSON: &str = "application/json";
 /// otherwise be kept for as long as a queue holds the smallest of them.
 const COPY_LIMIT: usize = 64 * 1024;
 
+/// When a client whose body did not arrive should try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a client may pause within a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -233,6 +236,13 @@ impl Failure {
         failure
     }
 
+    fn unavailable(message: String, delay: Duration) -> Self {
+        let mut failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
+        failure.status = failure.status.with_retry_delay(delay);
+        let seconds = delay.as_secs().max(1);
+        failure.with(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
@@ -268,10 +278,7 @@ impl From<Refusal> for Failure {
                 return Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message);
             }
         };
-        let mut failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
-        failure.status = failure.status.with_retry_delay(delay);
-        let seconds = delay.as_secs().max(1);
-        failure.with(header::RETRY_AFTER, HeaderValue::from(seconds))
+        Self::unavailable(message, delay)
     }
 }
 
@@ -287,11 +294,7 @@ async fn read_body(mut body: Incoming, limit: usize, hold: &mut Hold) -> Result<
     loop {
         let Ok(frame) = tokio::time::timeout(BODY_TIMEOUT, body.frame()).await else {
             let message = format!("the body did not go on within {BODY_TIMEOUT:?}");
-            return Err(Failure::new(
-                StatusCode::REQUEST_TIMEOUT,
-                Code::DeadlineExceeded,
-                message,
-            ));
+            return Err(Failure::unavailable(message, RETRY_AFTER));
         };
         let data = match frame {
             None => break,
