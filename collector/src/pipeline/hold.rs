@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::budget::{Budget, Reservation};
 use super::intake::{Overload, Refusal};
+use crate::telemetry::Counter;
 
 /// What a request takes up of the memory budget so far. Grows while the request is being read and
 /// is handed on with the payload.
@@ -14,23 +15,35 @@ use super::intake::{Overload, Refusal};
 pub struct Hold {
     reservation: Reservation,
     limit: u64,
+    /// Counts the requests that were not read to their end.
+    overloaded: Counter,
 }
 
 // === impl Hold ===
 
 impl Hold {
-    pub(super) fn new(memory: &Arc<Budget>) -> Self {
+    pub(super) fn new(memory: &Arc<Budget>, overloaded: Counter) -> Self {
         Self {
             reservation: memory.empty(),
             limit: memory.limit(),
+            overloaded,
         }
     }
 
-    /// From now on the request takes up so many bytes.
+    /// From now on the request, which is still being read, takes up so many bytes.
     ///
     /// # Errors
-    /// So much is not left, or is more than the whole budget.
+    /// So much is not left, or is more than the whole budget. The request cannot be read then.
     pub fn resize(&mut self, bytes: u64) -> Result<(), Refusal> {
+        let resized = self.fit(bytes);
+        if matches!(resized, Err(Refusal::Overloaded { .. })) {
+            self.overloaded.add(1);
+        }
+        resized
+    }
+
+    /// The same for a request that has been read, and is accounted for by its items.
+    pub(super) fn fit(&mut self, bytes: u64) -> Result<(), Refusal> {
         if self.reservation.resize(bytes) {
             Ok(())
         } else if bytes > self.limit {

@@ -26,6 +26,7 @@ pub struct Intake {
     failed: Counter,
     malformed: Counter,
     too_large: Counter,
+    overloaded: Counter,
 }
 
 /// The intakes of a receiver: one for each signal that a pipeline takes from it.
@@ -112,6 +113,7 @@ impl Intake {
             failed: Counter::default(),
             malformed: Counter::default(),
             too_large: Counter::default(),
+            overloaded: Counter::default(),
         }
     }
 
@@ -139,7 +141,7 @@ impl Intake {
             let signal = self.inner.signal.name();
             registry.counter(
                 "spanmesh_receiver_rejected_requests",
-                "Requests that no client should send again.",
+                "Requests that were not taken, and whose items are not known.",
                 &[labels[0], labels[1], ("signal", signal), ("reason", reason)],
             )
         };
@@ -158,6 +160,7 @@ impl Intake {
             ),
             malformed: rejected("malformed"),
             too_large: rejected("too_large"),
+            overloaded: rejected("overloaded"),
         }
     }
 
@@ -173,7 +176,7 @@ impl Intake {
 
     /// What a request takes up while it is being read: nothing yet.
     pub fn hold(&self) -> Hold {
-        Hold::new(&self.inner.memory)
+        Hold::new(&self.inner.memory, self.overloaded.clone())
     }
 
     /// Takes a payload into the queues of all destinations. When this returns, the queues hold it, or,
@@ -195,7 +198,7 @@ impl Intake {
         let Some(pass) = inner.gate.enter() else {
             return Err(self.refuse(items, Refusal::overloaded(Overload::Stopping)));
         };
-        if let Err(refusal) = hold.resize(payload.memory()) {
+        if let Err(refusal) = hold.fit(payload.memory()) {
             return Err(self.refuse(items, refusal));
         }
         let memory = Arc::new(hold.into_reservation());

@@ -16,13 +16,13 @@ use crate::pipeline::{Budget, Gate, Intake, Intakes};
 use crate::telemetry::Registry;
 
 /// A receiver whose payloads go nowhere.
-async fn receiver(memory: &Arc<Budget>) -> Box<dyn Receiver> {
+async fn receiver(memory: &Arc<Budget>, registry: &Registry) -> Box<dyn Receiver> {
     let intake = Intake::new(Signal::Traces, Vec::new(), memory.clone(), Gate::new());
     let mut intakes = Intakes::default();
     intakes.set(Signal::Traces, intake);
     let context = ReceiverContext {
         id: "otlp".to_owned(),
-        registry: Registry::default(),
+        registry: registry.clone(),
         intakes,
     };
     let listener = async || Listener::bind("test", "127.0.0.1:0").await.unwrap();
@@ -82,7 +82,8 @@ async fn until_used(memory: &Budget, check: impl Fn(u64) -> bool) {
 #[tokio::test]
 async fn what_is_being_read_takes_up_the_memory_budget() {
     let memory = Budget::new(1_000_000);
-    let receiver = receiver(&memory).await;
+    let registry = Registry::default();
+    let receiver = receiver(&memory, &registry).await;
     let addresses = receiver.addresses();
     let [(_, grpc), (_, http)] = addresses[..] else {
         panic!("{addresses:?}")
@@ -116,6 +117,14 @@ async fn what_is_being_read_takes_up_the_memory_budget() {
     let taken = answer(post(http, gzip, compressed.len(), &compressed).await).await;
     assert!(taken.starts_with("http/1.1 200"), "{taken}");
     until_used(&memory, |used| used == 0).await;
+    let metrics = registry.encode();
+    for (transport, count) in [("http", 2), ("grpc", 1)] {
+        let series = format!(
+            "spanmesh_receiver_rejected_requests{{receiver=\"otlp\",transport=\"{transport}\",\
+             signal=\"traces\",reason=\"overloaded\"}} {count}\n"
+        );
+        assert!(metrics.contains(&series), "{series} not in\n{metrics}");
+    }
     receiver.stop().await;
 }
 
