@@ -361,7 +361,7 @@ fn the_samplers_of_the_environment_are_those_of_the_specification() {
             };
             (
                 parent_based,
-                threshold.map_or(0.0, |threshold| threshold.to_probability()),
+                threshold.map_or(0.0, spanmesh_sampling::Threshold::to_probability),
             )
         });
         assert_eq!(found, expected, "{name} {argument}");
