@@ -79,7 +79,7 @@ impl Http {
         }
         let mut seen = active.seen(&headers, hop);
         if active.is_recorded(&seen) {
-            seen.kept = Kept::new(&headers, active.config.value_limit, &active.kept_bytes);
+            seen.kept = Kept::new(&request, active.config.value_limit, &active.kept_bytes);
         }
         self.phase = Phase::Seen(seen);
     }

@@ -6,7 +6,6 @@
 //! has of the request at its end, after other filters and the route have changed it.
 
 use crate::export::Budget;
-use crate::pairs::Pairs;
 use crate::request::Request;
 
 /// What a VM may keep for its open streams, in bytes: about 100,000 usual ones.
@@ -28,8 +27,11 @@ pub(crate) struct Kept {
 impl Kept {
     /// Keeps the values of a request, each cut at what the records can use of it; `None` if there
     /// is no room.
-    pub(crate) fn new<'a>(headers: &'a Pairs, value_limit: usize, budget: &Budget) -> Option<Self> {
-        let request = Request::new(headers);
+    pub(crate) fn new<'a>(
+        request: &Request<'a>,
+        value_limit: usize,
+        budget: &Budget,
+    ) -> Option<Self> {
         let cut = |value: &'a [u8], limit: usize| value.get(..limit).unwrap_or(value);
         let values = values(&Request {
             // Path and query are two attributes.
@@ -138,7 +140,7 @@ mod tests {
     fn a_kept_request_has_the_values_of_the_headers() {
         let list: Vec<(&[u8], &[u8])> = NAMES.iter().map(|name| (*name, *name)).collect();
         let headers = pairs(&list);
-        let kept = Kept::new(&headers, 100, &Budget::default()).unwrap();
+        let kept = Kept::new(&Request::new(&headers), 100, &Budget::default()).unwrap();
         assert_eq!(values(&kept.request()), NAMES);
         assert_eq!(values(&kept.request()), values(&Request::new(&headers)));
     }
@@ -152,7 +154,7 @@ mod tests {
             (b"x-other", &long),
         ]);
         let budget = Budget::default();
-        let kept = Kept::new(&headers, 1000, &budget).unwrap();
+        let kept = Kept::new(&Request::new(&headers), 1000, &budget).unwrap();
         assert_eq!(
             (kept.request().target.len(), kept.request().user_agent.len()),
             (2000, 1000)
@@ -167,7 +169,7 @@ mod tests {
         let budget = Budget::default();
         assert!(budget.take(MAX_KEPT - 3, MAX_KEPT));
         let headers = pairs(&[(b":path", b"/long")]);
-        assert!(Kept::new(&headers, 1000, &budget).is_none());
+        assert!(Kept::new(&Request::new(&headers), 1000, &budget).is_none());
         assert_eq!(budget.held(), MAX_KEPT - 3);
     }
 }

@@ -70,13 +70,11 @@ impl Hop {
             root_sampling,
             invalid,
         } = extract(headers, &active.config.formats);
-        count_invalid(invalid, &active.stats);
         let passage = active.config.trust.judge(host, &active.stats);
         let (context, link) = match passage.action {
             Action::Restart => (None, context.as_ref().map(link)),
             Action::Continue | Action::IgnoreSampling => (context, None),
         };
-        let root_sampling = root_sampling.filter(|_| passage.action == Action::Continue);
         let random = &active.random;
         let trace_id = context
             .as_ref()
@@ -86,10 +84,10 @@ impl Hop {
             headers,
             request,
             parent: match passage.action {
-                Action::IgnoreSampling => None,
-                _ => context
+                Action::Continue => context
                     .as_ref()
                     .map_or(root_sampling, |it| Some(it.sampling)),
+                Action::Restart | Action::IgnoreSampling => None,
             },
             trace_id: &trace_id,
             tracestate,
@@ -102,6 +100,8 @@ impl Hop {
             .config
             .sampler
             .decide(host, &subject, &active.stats)?;
+        // Not before: without a span it is `caller` that reads the headers for good.
+        count_invalid(invalid, &active.stats);
         let changed = changed.or_else(|| {
             tracestate
                 .filter(|list| list.has_empty_members())

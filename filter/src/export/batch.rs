@@ -76,6 +76,16 @@ pub(crate) struct SealedBatch {
     start: usize,
 }
 
+impl Signal {
+    /// The service that takes it.
+    pub(crate) fn grpc_service(self) -> &'static str {
+        match self {
+            Self::Traces => spanmesh_otlp::Signal::Traces.grpc_service(),
+            Self::Logs => spanmesh_otlp::Signal::Logs.grpc_service(),
+        }
+    }
+}
+
 impl Envelope {
     /// `resource` and `scope` are encoded `Resource` and `InstrumentationScope` messages.
     pub fn new(resource: &[u8], scope: &[u8], schema_url: &str) -> Self {

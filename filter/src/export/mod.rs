@@ -245,16 +245,12 @@ impl Exporter {
         if batch.is_retry {
             self.stats.of(batch.signal).retried.add(batch.records);
         }
-        let service = match batch.signal {
-            Signal::Traces => "opentelemetry.proto.collector.trace.v1.TraceService",
-            Signal::Logs => "opentelemetry.proto.collector.logs.v1.LogsService",
-        };
         let Some(cluster) = self.settings.clusters.get(self.cluster) else {
             return Err(DispatchError::UnknownCluster);
         };
         host.dispatch(&GrpcCall {
             cluster,
-            service,
+            service: batch.signal.grpc_service(),
             method: "Export",
             metadata: &self.settings.headers,
             message: batch.message(),

@@ -478,3 +478,18 @@ fn a_gateway_that_tried_no_upstream_has_the_clients_side_only() {
     assert_eq!(host.spans().len(), 1);
     assert_eq!(host.spans()[0].kind(), SpanKind::Server);
 }
+
+#[test]
+fn an_invalid_header_counts_once_whether_or_not_there_is_a_span() {
+    let mut script = Script::get();
+    script.headers.push(("traceparent", "bad"));
+    let never = r#"{"sampler": {"rules": [{"match": {}, "decision": "never"}]}}"#;
+    for document in ["", never, r#"{"spans": {"enabled": false}}"#] {
+        let host = play(document, &script);
+        assert_eq!(
+            host.stat("propagation.invalid.traceparent"),
+            1,
+            "{document}"
+        );
+    }
+}
