@@ -1,22 +1,13 @@
-//! What Envoy knows of a stream at its end, read with one host call.
+//! The attributes of a stream: their paths, the CEL list of them, and their types.
 //!
-//! A CEL list of all attributes is compiled when the configuration arrives and evaluated once per
-//! stream; Envoy answers in the pairs layout, each value in its property encoding (strings as they
-//! are; integers, durations and timestamps as 8 bytes, little-endian, the latter two in
-//! nanoseconds). One call costs about half of one call per attribute. An attribute that is missing
-//! would fail the whole expression, hence the `has`. On an Envoy without `expr_create` the same
-//! attributes are read one by one.
-//!
-//! Source: Envoy's attributes documentation, and `source/extensions/common/wasm/{context,foreign}.cc`
-//! for the encodings.
-
-use crate::host::{Expression, ExpressionError, Host};
-use crate::pairs::Pairs;
+//! Each value of the list is in its property encoding: strings are as they are; integers, durations
+//! and timestamps are 8 bytes, little-endian, the latter two in nanoseconds. An attribute that is
+//! missing would fail the whole expression, hence the `has`.
 
 /// The attributes, in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-enum Attribute {
+pub(super) enum Attribute {
     StartTime,
     Duration,
     ResponseCode,
@@ -37,7 +28,7 @@ enum Attribute {
 }
 
 /// Each attribute's path, and whether it is there on every stream.
-const ATTRIBUTES: [(Attribute, &[&str], bool); COUNT] = [
+pub(super) const ATTRIBUTES: [(Attribute, &[&str], bool); COUNT] = [
     (Attribute::StartTime, &["request", "time"], true),
     (Attribute::Duration, &["request", "duration"], false),
     (Attribute::ResponseCode, &["response", "code"], false),
@@ -78,28 +69,7 @@ const ATTRIBUTES: [(Attribute, &[&str], bool); COUNT] = [
 ];
 
 /// How many attributes there are.
-const COUNT: usize = Attribute::ListenerDirection as usize + 1;
-
-/// How a root context reads the attributes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reader {
-    /// All with one expression.
-    Expression(Expression),
-    /// One property after the other.
-    Properties,
-}
-
-/// The attributes of one stream, as Envoy wrote them; a missing one is empty.
-#[derive(Debug, Default)]
-pub(crate) struct Stream {
-    values: Values,
-}
-
-#[derive(Debug)]
-enum Values {
-    List(Pairs),
-    Each(Box<[Vec<u8>; COUNT]>),
-}
+pub(super) const COUNT: usize = Attribute::ListenerDirection as usize + 1;
 
 /// The direction of the listener that took a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,66 +111,9 @@ pub(crate) struct Attributes<'a> {
     pub(crate) listener_direction: Direction,
 }
 
-impl Reader {
-    /// Compiles the expression, or settles for single properties.
-    pub(crate) fn new(host: &impl Host) -> Self {
-        match host.create_expression(&expression()) {
-            Ok(expression) => Self::Expression(expression),
-            Err(ExpressionError::Unsupported) => {
-                log::info!("this Envoy has no expr_create; attributes are read one by one");
-                Self::Properties
-            }
-            Err(ExpressionError::Invalid) => {
-                log::warn!("this Envoy refuses the attribute expression; they are read one by one");
-                Self::Properties
-            }
-        }
-    }
-
-    /// Reads the current stream. The second value tells whether Envoy could not give the whole
-    /// list at once although it should.
-    pub(crate) fn read(self, host: &impl Host) -> (Stream, bool) {
-        let Self::Expression(expression) = self else {
-            return (
-                Stream {
-                    values: Values::Each(read_each(host)),
-                },
-                false,
-            );
-        };
-        match host.evaluate(expression) {
-            Some(list) => (
-                Stream {
-                    values: Values::List(Pairs::new(list)),
-                },
-                false,
-            ),
-            None => (
-                Stream {
-                    values: Values::Each(read_each(host)),
-                },
-                true,
-            ),
-        }
-    }
-}
-
-impl Stream {
-    /// Decodes the attributes.
-    pub(crate) fn attributes(&self) -> Attributes<'_> {
-        let mut values: [&[u8]; COUNT] = [&[]; COUNT];
-        match &self.values {
-            Values::List(list) => {
-                for (value, (found, _)) in values.iter_mut().zip(list) {
-                    *value = found;
-                }
-            }
-            Values::Each(each) => {
-                for (value, found) in values.iter_mut().zip(each.iter()) {
-                    *value = found;
-                }
-            }
-        }
+impl<'a> Attributes<'a> {
+    /// Decodes the values of the list.
+    pub(super) fn new(values: [&'a [u8]; COUNT]) -> Self {
         let [
             start_time,
             duration,
@@ -220,7 +133,7 @@ impl Stream {
             cluster_name,
             listener_direction,
         ] = values;
-        Attributes {
+        Self {
             start_time: number(start_time).unwrap_or(0),
             duration: number(duration).unwrap_or(0),
             response_code: number(response_code)
@@ -248,14 +161,8 @@ impl Stream {
     }
 }
 
-impl Default for Values {
-    fn default() -> Self {
-        Self::List(Pairs::default())
-    }
-}
-
 /// The CEL text of the list.
-fn expression() -> String {
+pub(super) fn expression() -> String {
     let mut text = String::from("[");
     for (at, (_, path, always)) in ATTRIBUTES.iter().enumerate() {
         let path = path.join(".");
@@ -270,10 +177,6 @@ fn expression() -> String {
     }
     text.push(']');
     text
-}
-
-fn read_each(host: &impl Host) -> Box<[Vec<u8>; COUNT]> {
-    Box::new(ATTRIBUTES.map(|(_, path, _)| host.property(path).unwrap_or_default()))
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {
@@ -306,10 +209,12 @@ mod tests {
         list[Attribute::ResponseCode as usize].0 = &code;
         list[Attribute::ResponseCodeDetails as usize].0 = b"via_upstream";
         list[Attribute::GrpcStatus as usize].0 = b"short";
-        let stream = Stream {
-            values: Values::List(pairs(&list)),
-        };
-        let attributes = stream.attributes();
+        let list = pairs(&list);
+        let mut values: [&[u8]; COUNT] = [b""; COUNT];
+        for (value, (found, _)) in values.iter_mut().zip(&list) {
+            *value = found;
+        }
+        let attributes = Attributes::new(values);
         assert_eq!(attributes.response_code, 503);
         assert_eq!(attributes.response_code_details, b"via_upstream");
         assert_eq!(attributes.grpc_status, None);
