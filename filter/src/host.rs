@@ -37,15 +37,27 @@ pub trait Host {
     /// Evaluates on the current stream; `None` if any part of it fails.
     fn evaluate(&self, expression: Expression) -> Option<Vec<u8>>;
 
-    /// Starts a unary gRPC call from the root context.
+    /// Starts a unary gRPC call from the root context; an [`Answer`] follows.
     ///
     /// # Errors
     /// [`DispatchError`]: the proxy has no such cluster, or the call failed at once. Neither is
-    /// followed by a response.
-    fn dispatch(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError>;
+    /// followed by an answer.
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError>;
 
-    /// The message of the gRPC response that is being delivered.
-    fn response_message(&self, size: usize) -> Vec<u8>;
+    /// Starts an HTTP call from the root context; an [`Answer`] follows.
+    ///
+    /// # Errors
+    /// As [`Self::grpc_call`].
+    fn http_call(&self, call: &HttpCall<'_>) -> Result<CallToken, DispatchError>;
+
+    /// The message of the [`Answer`] that is being delivered.
+    fn grpc_message(&self, size: usize) -> Vec<u8>;
+
+    /// The headers of the [`Answer`] that is being delivered, `:status` among them.
+    fn http_response_headers(&self) -> Pairs;
+
+    /// The body of the [`Answer`] that is being delivered.
+    fn http_response_body(&self, size: usize) -> Vec<u8>;
 
     /// Asks for a tick of this root context every `period`.
     fn set_tick_period(&self, period: Duration);
@@ -58,6 +70,9 @@ pub trait Host {
 
     /// Adds to a counter (`delta` > 0) or a gauge.
     fn add_to_metric(&self, metric: Metric, delta: i64);
+
+    /// Adds a value to a histogram.
+    fn record_metric(&self, metric: Metric, value: u64);
 
     /// What the whole process shares under `key`, and its version.
     fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)>;
@@ -93,11 +108,43 @@ pub struct GrpcCall<'a> {
     /// The method name.
     pub method: &'a str,
     /// The initial metadata beyond gRPC's own.
-    pub metadata: &'a [(String, String)],
+    pub metadata: &'a [(&'a str, &'a str)],
     /// The encoded request message.
     pub message: &'a [u8],
     /// After this the proxy gives up with DEADLINE_EXCEEDED.
     pub timeout: Duration,
+}
+
+/// An HTTP call by POST.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpCall<'a> {
+    /// Where to.
+    pub cluster: &'a Cluster,
+    /// All headers, the pseudo-headers among them.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: &'a [u8],
+    /// After this the proxy gives up.
+    pub timeout: Duration,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A gRPC message, [`Host::grpc_message`], of so many bytes; the status is OK.
+    GrpcMessage {
+        /// Of the encoded message.
+        size: usize,
+    },
+    /// A gRPC status code, as on the wire, without a message.
+    GrpcStatus(u32),
+    /// An HTTP response: [`Host::http_response_headers`] and [`Host::http_response_body`].
+    HttpResponse {
+        /// Of the body.
+        body_size: usize,
+    },
+    /// No HTTP response: it timed out, or the proxy had to give up.
+    HttpFailure,
 }
 
 /// Names a call that is under way.
@@ -129,6 +176,8 @@ pub enum MetricKind {
     Counter,
     /// Goes up and down, by deltas: an absolute value of one worker would overwrite the others'.
     Gauge,
+    /// Many values.
+    Histogram,
 }
 
 /// A defined metric.

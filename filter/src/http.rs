@@ -21,16 +21,17 @@ use crate::root::Active;
 use crate::stream::{Attributes, Direction};
 
 /// The context of one request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Http {
     /// `None` where the configuration was refused: the request passes untouched.
     active: Option<Rc<Active>>,
     phase: Phase,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Phase {
     /// The request headers were not seen.
+    #[default]
     New,
     /// Nothing is recorded.
     Ignored,

@@ -1,10 +1,9 @@
-//! Proxy-WASM's serialised list of pairs: header maps and CEL lists, read in place.
+//! Proxy-WASM's serialised list of pairs: header maps and CEL lists, which are read in place, and
+//! the headers of calls.
 //!
 //! Layout (proxy-wasm-cpp-host, `pairs_util`): `u32 count`, then `count` times `u32 name length,
 //! u32 value length`, then all names and values, each followed by a NUL; integers are
 //! little-endian. A CEL list arrives as pairs whose values are empty.
-//!
-//! Left out: writing, since no host call that the filter makes takes pairs that are not empty.
 
 use spanmesh_trace_context::Carrier;
 
@@ -17,6 +16,26 @@ pub struct Pairs(Vec<u8>);
 pub struct Iter<'a> {
     lengths: &'a [u8],
     data: &'a [u8],
+}
+
+/// Encodes a list for a host call.
+pub fn encode<T: AsRef<[u8]>>(list: &[(T, T)]) -> Vec<u8> {
+    let length = |value: &T| u32::try_from(value.as_ref().len()).unwrap_or(u32::MAX);
+    let mut bytes = u32::try_from(list.len())
+        .unwrap_or(u32::MAX)
+        .to_le_bytes()
+        .to_vec();
+    for (name, value) in list {
+        bytes.extend(length(name).to_le_bytes());
+        bytes.extend(length(value).to_le_bytes());
+    }
+    for (name, value) in list {
+        bytes.extend_from_slice(name.as_ref());
+        bytes.push(0);
+        bytes.extend_from_slice(value.as_ref());
+        bytes.push(0);
+    }
+    bytes
 }
 
 impl Pairs {
@@ -95,18 +114,7 @@ pub(crate) mod tests {
 
     /// Pairs as a host writes them.
     pub(crate) fn pairs(list: &[(&[u8], &[u8])]) -> Pairs {
-        let mut bytes = (list.len() as u32).to_le_bytes().to_vec();
-        for (name, value) in list {
-            bytes.extend((name.len() as u32).to_le_bytes());
-            bytes.extend((value.len() as u32).to_le_bytes());
-        }
-        for (name, value) in list {
-            bytes.extend_from_slice(name);
-            bytes.push(0);
-            bytes.extend_from_slice(value);
-            bytes.push(0);
-        }
-        Pairs::new(bytes)
+        Pairs::new(encode(list))
     }
 
     impl Pairs {

@@ -1,31 +1,31 @@
 //! The Proxy-WASM side: the only file that knows the ABI, and the only one with `unsafe`.
 //!
-//! Contexts and their dispatch come from the SDK. Host functions are declared here wherever the
-//! SDK's wrapper panics on a status that a host can return, copies what need not be copied, or
-//! wants UTF-8; every status but Ok reads as "nothing". The one wrapper that is used is
-//! `dispatch_grpc_call`, since only it can register a call with the SDK's dispatcher. It panics on
-//! statuses other than Ok, ParseFailure and InternalFailure; Envoy gives BadArgument for a target
-//! that is no message it knows, and [`Cluster`](crate::config::Cluster) never makes one.
+//! Contexts and their dispatch come from the SDK. Host functions are declared here, since the SDK's
+//! wrappers panic on statuses that a host can return, copy what need not be copied, or want UTF-8;
+//! every status but Ok reads as "nothing". Answers to calls come here past the SDK, too: it knows
+//! only the calls that its own wrappers have started, and panics on a token that it has seen. They
+//! are exports of names of our own, which `spanmesh-finish-module` puts in the place of the SDK's.
 //!
 //! Spec: Proxy-WASM ABI 0.2.1.
 
 #![allow(unsafe_code)]
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata};
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, Status};
+use proxy_wasm::types::{Action, ContextType};
 
 use crate::config::Environment;
 use crate::export::Budget;
 use crate::host::{
-    CallToken, DispatchError, Expression, ExpressionError, GrpcCall, Host, Metric, MetricKind,
-    SharedDataError,
+    Answer, CallToken, DispatchError, Expression, ExpressionError, GrpcCall, Host, HttpCall,
+    Metric, MetricKind, SharedDataError,
 };
 use crate::http::Http;
-use crate::pairs::Pairs;
+use crate::pairs::{self, Pairs};
 use crate::random::Random;
 use crate::root::{Root, Worker};
 
@@ -33,11 +33,17 @@ use crate::root::{Root, Worker};
 mod status {
     pub(super) const OK: u32 = 0;
     pub(super) const NOT_FOUND: u32 = 1;
+    pub(super) const BAD_ARGUMENT: u32 = 2;
+    pub(super) const PARSE_FAILURE: u32 = 4;
     pub(super) const CAS_MISMATCH: u32 = 8;
 }
 
 /// `HttpRequestHeaders` of the ABI's map types.
 const REQUEST_HEADERS: u32 = 0;
+/// `HttpCallResponseHeaders` of the ABI's map types.
+const CALL_RESPONSE_HEADERS: u32 = 6;
+/// `HttpCallResponseBody` of the ABI's buffer types.
+const CALL_RESPONSE_BODY: u32 = 4;
 /// `GrpcReceiveBuffer` of the ABI's buffer types.
 const GRPC_RECEIVE_BUFFER: u32 = 5;
 /// `PluginConfiguration` of the ABI's buffer types.
@@ -83,10 +89,37 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_grpc_call(
+        service: *const u8,
+        service_size: usize,
+        service_name: *const u8,
+        service_name_size: usize,
+        method_name: *const u8,
+        method_name_size: usize,
+        metadata: *const u8,
+        metadata_size: usize,
+        message: *const u8,
+        message_size: usize,
+        timeout_milliseconds: u32,
+        token: *mut u32,
+    ) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout_milliseconds: u32,
+        token: *mut u32,
+    ) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_done() -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, delta: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
         key_size: usize,
@@ -109,11 +142,6 @@ unsafe extern "C" {
     fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u16;
 }
 
-unsafe extern "C" {
-    /// The SDK's export, which Envoy calls for a tick.
-    fn proxy_on_tick(context_id: u32);
-}
-
 thread_local! {
     /// A VM has one thread.
     static WORKER: Worker = Worker {
@@ -121,7 +149,13 @@ thread_local! {
         budget: Budget::default(),
         kept_bytes: Budget::default(),
     };
+    /// The root contexts by their ids. There are two of them at most for longer than a moment: one
+    /// in force and one that drains.
+    static ROOTS: RefCell<Vec<(u32, SharedRoot)>> = const { RefCell::new(Vec::new()) };
 }
+
+/// A root context, for the SDK, for its streams, and for the answers to its calls.
+type SharedRoot = Rc<RefCell<Root>>;
 
 /// The proxy, by its host functions.
 #[derive(Clone, Copy, Debug)]
@@ -130,12 +164,12 @@ struct Proxy;
 /// The SDK's root context around ours.
 struct ProxyRoot {
     id: u32,
-    root: Root,
+    root: SharedRoot,
 }
 
 /// The SDK's HTTP context around ours.
 struct ProxyHttp {
-    root_id: u32,
+    root: SharedRoot,
     http: Http,
 }
 
@@ -147,19 +181,78 @@ proxy_wasm::main! {{
     if log::set_logger(&ProxyLog).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
-    proxy_wasm::set_root_context(|id| {
-        Box::new(ProxyRoot { id, root: Root::new(WORKER.with(Clone::clone)) })
-    });
+    proxy_wasm::set_root_context(|id| Box::new(ProxyRoot::new(id)));
 }}
 
-impl Context for ProxyRoot {
-    fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
-        self.root
-            .on_response(&Proxy, CallToken(token), status, size.min(MAX_RESPONSE));
-    }
+/// Envoy has the message that answers a gRPC call.
+#[unsafe(no_mangle)]
+extern "C" fn spanmesh_on_grpc_receive(root_id: u32, token: u32, size: usize) {
+    let size = size.min(MAX_RESPONSE);
+    on_answer(root_id, token, Answer::GrpcMessage { size });
+}
 
+/// A gRPC call has ended without a message.
+#[unsafe(no_mangle)]
+extern "C" fn spanmesh_on_grpc_close(root_id: u32, token: u32, status: u32) {
+    on_answer(root_id, token, Answer::GrpcStatus(status));
+}
+
+/// An HTTP call has ended; without headers, it got no response.
+#[unsafe(no_mangle)]
+extern "C" fn spanmesh_on_http_call_response(
+    root_id: u32,
+    token: u32,
+    headers: usize,
+    body_size: usize,
+    _trailers: usize,
+) {
+    let answer = if headers == 0 {
+        Answer::HttpFailure
+    } else {
+        let body_size = body_size.min(MAX_RESPONSE);
+        Answer::HttpResponse { body_size }
+    };
+    on_answer(root_id, token, answer);
+}
+
+fn on_answer(root_id: u32, token: u32, answer: Answer) {
+    let root = ROOTS.with_borrow(|roots| {
+        let found = roots.iter().find(|(id, _)| *id == root_id);
+        found.map(|(_, root)| Rc::clone(root))
+    });
+    if let Some(root) = root {
+        with(&root, |root| {
+            root.on_answer(&Proxy, CallToken(token), answer);
+        });
+    }
+}
+
+/// Runs `action` unless the root context is at work already: a host that calls it from within one
+/// of its own calls must not end the VM.
+fn with<T: Default>(root: &SharedRoot, action: impl FnOnce(&mut Root) -> T) -> T {
+    root.try_borrow_mut()
+        .map(|mut root| action(&mut root))
+        .unwrap_or_default()
+}
+
+impl ProxyRoot {
+    fn new(id: u32) -> Self {
+        let root = Root::new(WORKER.with(Clone::clone));
+        let root = Rc::new(RefCell::new(root));
+        ROOTS.with_borrow_mut(|roots| roots.push((id, Rc::clone(&root))));
+        Self { id, root }
+    }
+}
+
+impl Drop for ProxyRoot {
+    fn drop(&mut self) {
+        ROOTS.with_borrow_mut(|roots| roots.retain(|(id, _)| *id != self.id));
+    }
+}
+
+impl Context for ProxyRoot {
     fn on_done(&mut self) -> bool {
-        self.root.on_done(&Proxy)
+        with(&self.root, |root| root.on_done(&Proxy))
     }
 }
 
@@ -169,17 +262,20 @@ impl RootContext for ProxyRoot {
         let name = Proxy.property(&["plugin_name"]).unwrap_or_default();
         let environment = Environment::new(|name| std::env::var(name).ok());
         let name = String::from_utf8_lossy(&name);
-        self.root.configure(&Proxy, &name, &document, &environment)
+        with(&self.root, |root| {
+            root.configure(&Proxy, &name, &document, &environment)
+        })
     }
 
     fn on_tick(&mut self) {
-        self.root.on_tick(&Proxy);
+        with(&self.root, |root| root.on_tick(&Proxy));
     }
 
     fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        let http = self.root.try_borrow().map(|root| root.http());
         Some(Box::new(ProxyHttp {
-            root_id: self.id,
-            http: self.root.http(),
+            root: Rc::clone(&self.root),
+            http: http.unwrap_or_default(),
         }))
     }
 
@@ -198,14 +294,8 @@ impl HttpContext for ProxyHttp {
 
     fn on_log(&mut self) {
         if self.http.on_log(&Proxy) {
-            // A call has to be dispatched from the root context, or the SDK would route its answer
-            // to this context, which is gone by then. Envoy lets a filter dispatch here; the SDK's
-            // own tick entry makes the root context the active one.
-            //
-            // SAFETY: an export of this very module, with the id of a root context that outlives
-            // its streams. The dispatcher holds only its table of streams while it is in `on_log`,
-            // and a tick borrows only its table of roots.
-            unsafe { proxy_on_tick(self.root_id) };
+            // Envoy starts the call of a stream from the stream's root context.
+            with(&self.root, |root| root.on_tick(&Proxy));
         }
     }
 }
@@ -226,11 +316,7 @@ impl Host for Proxy {
     }
 
     fn request_headers(&self) -> Pairs {
-        // SAFETY: the host writes where `returned` says.
-        let headers = returned(|data, size| unsafe {
-            proxy_get_header_map_pairs(REQUEST_HEADERS, data, size)
-        });
-        Pairs::new(headers.unwrap_or_default())
+        header_map(REQUEST_HEADERS)
     }
 
     fn set_request_header(&self, name: &str, value: &[u8]) {
@@ -277,34 +363,75 @@ impl Host for Proxy {
         foreign_function("expr_evaluate", &expression.0.to_le_bytes()).ok()
     }
 
-    fn dispatch(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError> {
-        let metadata = call
-            .metadata
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .collect();
-        let token = hostcalls::dispatch_grpc_call(
-            call.cluster.target(),
-            call.service,
-            call.method,
-            metadata,
-            Some(call.message),
-            call.timeout,
-        );
-        token.map(CallToken).map_err(|status| match status {
-            Status::ParseFailure => DispatchError::UnknownCluster,
-            _ => DispatchError::Failed,
-        })
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError> {
+        let service = call.cluster.grpc_service();
+        let metadata = pairs::encode(call.metadata);
+        let mut token = 0;
+        // SAFETY: the host reads slices that live through the call, and writes one u32.
+        let status = unsafe {
+            proxy_grpc_call(
+                service.as_ptr(),
+                service.len(),
+                call.service.as_ptr(),
+                call.service.len(),
+                call.method.as_ptr(),
+                call.method.len(),
+                metadata.as_ptr(),
+                metadata.len(),
+                call.message.as_ptr(),
+                call.message.len(),
+                milliseconds(call.timeout),
+                &raw mut token,
+            )
+        };
+        match status {
+            status::OK => Ok(CallToken(token)),
+            status::PARSE_FAILURE => Err(DispatchError::UnknownCluster),
+            _ => Err(DispatchError::Failed),
+        }
     }
 
-    fn response_message(&self, size: usize) -> Vec<u8> {
+    fn http_call(&self, call: &HttpCall<'_>) -> Result<CallToken, DispatchError> {
+        let cluster = call.cluster.name();
+        let headers = pairs::encode(call.headers);
+        let mut token = 0;
+        // SAFETY: the host reads slices that live through the call, and writes one u32.
+        let status = unsafe {
+            proxy_http_call(
+                cluster.as_ptr(),
+                cluster.len(),
+                headers.as_ptr(),
+                headers.len(),
+                call.body.as_ptr(),
+                call.body.len(),
+                std::ptr::null(),
+                0,
+                milliseconds(call.timeout),
+                &raw mut token,
+            )
+        };
+        match status {
+            status::OK => Ok(CallToken(token)),
+            status::BAD_ARGUMENT => Err(DispatchError::UnknownCluster),
+            _ => Err(DispatchError::Failed),
+        }
+    }
+
+    fn grpc_message(&self, size: usize) -> Vec<u8> {
         buffer(GRPC_RECEIVE_BUFFER, size)
     }
 
+    fn http_response_headers(&self) -> Pairs {
+        header_map(CALL_RESPONSE_HEADERS)
+    }
+
+    fn http_response_body(&self, size: usize) -> Vec<u8> {
+        buffer(CALL_RESPONSE_BODY, size)
+    }
+
     fn set_tick_period(&self, period: Duration) {
-        let period = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
         // SAFETY: no memory is involved.
-        unsafe { proxy_set_tick_period_milliseconds(period) };
+        unsafe { proxy_set_tick_period_milliseconds(milliseconds(period)) };
     }
 
     fn done(&self) {
@@ -316,6 +443,7 @@ impl Host for Proxy {
         let kind = match kind {
             MetricKind::Counter => 0,
             MetricKind::Gauge => 1,
+            MetricKind::Histogram => 2,
         };
         let mut id = 0;
         // SAFETY: the host reads a slice that lives through the call, and writes one u32.
@@ -326,6 +454,11 @@ impl Host for Proxy {
     fn add_to_metric(&self, metric: Metric, delta: i64) {
         // SAFETY: no memory is involved.
         unsafe { proxy_increment_metric(metric.0, delta) };
+    }
+
+    fn record_metric(&self, metric: Metric, value: u64) {
+        // SAFETY: no memory is involved.
+        unsafe { proxy_record_metric(metric.0, value) };
     }
 
     fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
@@ -403,6 +536,16 @@ fn buffer(kind: u32, size: usize) -> Vec<u8> {
     let bytes =
         returned(|data, written| unsafe { proxy_get_buffer_bytes(kind, 0, size, data, written) });
     bytes.unwrap_or_default()
+}
+
+fn header_map(map: u32) -> Pairs {
+    // SAFETY: the host writes where `returned` says.
+    let pairs = returned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) });
+    Pairs::new(pairs.unwrap_or_default())
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, u32> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Environment, Role};
 use crate::export::{Budget, Envelope, Exporter};
-use crate::host::{CallToken, Host};
+use crate::host::{Answer, CallToken, Host};
 use crate::http::Http;
 use crate::random::Random;
 use crate::resource::Resource;
@@ -160,19 +160,11 @@ impl Root {
     }
 
     /// A collector has answered, or the call has failed.
-    pub fn on_response(&mut self, host: &impl Host, token: CallToken, status: u32, size: usize) {
+    pub fn on_answer(&mut self, host: &impl Host, token: CallToken, answer: Answer) {
         let (State::Active(active) | State::Draining(active, _)) = &self.state else {
             return;
         };
-        let message = if size > 0 {
-            host.response_message(size)
-        } else {
-            Vec::new()
-        };
-        active
-            .exporter
-            .borrow_mut()
-            .answered(host, token, status, &message);
+        active.exporter.borrow_mut().answered(host, token, answer);
         self.end_drain(host);
     }
 

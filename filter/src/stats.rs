@@ -24,6 +24,8 @@ pub struct Stats {
     pub spans_kept: Counter,
     /// Export calls that failed, whether they are tried again or not.
     pub exports_failed: Counter,
+    /// From the start of an export call to its answer, whatever that is, in milliseconds.
+    pub export_latency: Histogram,
     /// Requests whose `traceparent` was not valid.
     pub invalid_traceparent: Counter,
     /// Requests whose `tracestate` was not valid.
@@ -69,6 +71,12 @@ pub struct Counter {
     pending: Cell<i64>,
 }
 
+/// A distribution. Its values go to Envoy at once: there is one for a whole batch.
+#[derive(Debug)]
+pub struct Histogram {
+    metric: Option<Metric>,
+}
+
 /// A value that Envoy sums over all workers.
 #[derive(Debug, Default)]
 pub struct Gauge {
@@ -88,6 +96,7 @@ impl Stats {
             spans_sampled_out: counter("spans.sampled_out"),
             spans_kept: counter("spans.kept"),
             exports_failed: counter("exports.failed"),
+            export_latency: Histogram::define(host, "exports.latency_ms"),
             invalid_traceparent: counter("propagation.invalid.traceparent"),
             invalid_tracestate: counter("propagation.invalid.tracestate"),
             invalid_b3: counter("propagation.invalid.b3"),
@@ -183,6 +192,20 @@ impl Counter {
         let pending = self.pending.replace(0);
         if let (Some(metric), 1..) = (self.metric, pending) {
             host.add_to_metric(metric, pending);
+        }
+    }
+}
+
+impl Histogram {
+    fn define(host: &impl Host, name: &str) -> Self {
+        let metric = host.define_metric(MetricKind::Histogram, &format!("spanmesh.{name}"));
+        Self { metric }
+    }
+
+    /// Adds a value.
+    pub fn record(&self, host: &impl Host, value: u64) {
+        if let Some(metric) = self.metric {
+            host.record_metric(metric, value);
         }
     }
 }

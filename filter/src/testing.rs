@@ -15,8 +15,8 @@ use prost::Message;
 use crate::config::{Config, Environment};
 use crate::export::Budget;
 use crate::host::{
-    CallToken, DispatchError, Expression, ExpressionError, GrpcCall, Host, Metric, MetricKind,
-    SharedDataError,
+    Answer, CallToken, DispatchError, Expression, ExpressionError, GrpcCall, Host, HttpCall,
+    Metric, MetricKind, SharedDataError,
 };
 use crate::http::Http;
 use crate::pairs::Pairs;
@@ -41,7 +41,11 @@ pub(crate) struct FakeHost {
     pub(crate) dispatch_error: Cell<Option<DispatchError>>,
     /// The calls that were started, oldest first.
     pub(crate) calls: RefCell<Vec<Call>>,
+    /// The message, or the body, of the answer that is delivered.
     pub(crate) response: RefCell<Vec<u8>>,
+    pub(crate) response_headers: RefCell<Vec<(&'static str, &'static str)>>,
+    /// What histograms got, by their names.
+    pub(crate) recorded: RefCell<Vec<(String, u64)>>,
     pub(crate) tick_period: Cell<Option<Duration>>,
     pub(crate) done: Cell<bool>,
     metrics: RefCell<Vec<(String, i64)>>,
@@ -55,8 +59,9 @@ pub(crate) struct FakeHost {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) cluster: String,
+    /// Of a gRPC call, the service; of an HTTP call, the path.
     pub(crate) service: String,
-    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) message: Vec<u8>,
 }
 
@@ -66,6 +71,12 @@ pub(crate) struct Script<'a> {
     pub(crate) headers: Vec<(&'a str, &'a str)>,
     /// Properties at the end of the stream, by their dotted paths, encoded.
     pub(crate) properties: Vec<(&'a str, Vec<u8>)>,
+}
+
+impl Call {
+    fn is_of(&self, grpc_service: &str, http_path: &str) -> bool {
+        self.service.ends_with(grpc_service) || self.service == http_path
+    }
 }
 
 impl Default for FakeHost {
@@ -80,6 +91,8 @@ impl Default for FakeHost {
             dispatch_error: Cell::default(),
             calls: RefCell::default(),
             response: RefCell::default(),
+            response_headers: RefCell::default(),
+            recorded: RefCell::default(),
             tick_period: Cell::default(),
             done: Cell::default(),
             metrics: RefCell::default(),
@@ -147,7 +160,7 @@ impl FakeHost {
         let calls = self.calls.borrow();
         let traces = calls
             .iter()
-            .filter(|call| call.service.contains("TraceService"));
+            .filter(|call| call.is_of("TraceService", "/v1/traces"));
         traces
             .map(|call| ExportTraceServiceRequest::decode(call.message.as_slice()).unwrap())
             .flat_map(|request| request.resource_spans)
@@ -161,7 +174,7 @@ impl FakeHost {
         let calls = self.calls.borrow();
         let logs = calls
             .iter()
-            .filter(|call| call.service.contains("LogsService"));
+            .filter(|call| call.is_of("LogsService", "/v1/logs"));
         logs.map(|call| ExportLogsServiceRequest::decode(call.message.as_slice()).unwrap())
             .flat_map(|request| request.resource_logs)
             .flat_map(|resource| resource.scope_logs)
@@ -173,9 +186,32 @@ impl FakeHost {
     pub(crate) fn acknowledge_all(&self, root: &mut Root) {
         let mut token = 0;
         while token < self.calls.borrow().len() {
-            root.on_response(self, CallToken(token as u32), 0, 0);
+            root.on_answer(self, CallToken(token as u32), Answer::GrpcStatus(0));
             token += 1;
         }
+    }
+
+    fn start_call(
+        &self,
+        cluster: &str,
+        service: &str,
+        headers: &[(&str, &str)],
+        message: &[u8],
+    ) -> Result<CallToken, DispatchError> {
+        if let Some(error) = self.dispatch_error.get() {
+            return Err(error);
+        }
+        let mut calls = self.calls.borrow_mut();
+        calls.push(Call {
+            cluster: cluster.to_owned(),
+            service: service.to_owned(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            message: message.to_vec(),
+        });
+        Ok(CallToken(calls.len() as u32 - 1))
     }
 
     /// Plays a request from its headers to its end; tells whether a flush is due.
@@ -362,21 +398,39 @@ impl Host for FakeHost {
         Some(pairs(&list).into_bytes())
     }
 
-    fn dispatch(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError> {
-        if let Some(error) = self.dispatch_error.get() {
-            return Err(error);
-        }
-        let mut calls = self.calls.borrow_mut();
-        calls.push(Call {
-            cluster: call.cluster.name().to_owned(),
-            service: call.service.to_owned(),
-            metadata: call.metadata.to_vec(),
-            message: call.message.to_vec(),
-        });
-        Ok(CallToken(calls.len() as u32 - 1))
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError> {
+        self.start_call(
+            call.cluster.name(),
+            call.service,
+            call.metadata,
+            call.message,
+        )
     }
 
-    fn response_message(&self, _size: usize) -> Vec<u8> {
+    fn http_call(&self, call: &HttpCall<'_>) -> Result<CallToken, DispatchError> {
+        let path = call.headers.iter().find(|(name, _)| *name == ":path");
+        self.start_call(
+            call.cluster.name(),
+            path.unwrap().1,
+            call.headers,
+            call.body,
+        )
+    }
+
+    fn grpc_message(&self, _size: usize) -> Vec<u8> {
+        self.response.borrow().clone()
+    }
+
+    fn http_response_headers(&self) -> Pairs {
+        let headers = self.response_headers.borrow();
+        let list: Vec<(&[u8], &[u8])> = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+            .collect();
+        pairs(&list)
+    }
+
+    fn http_response_body(&self, _size: usize) -> Vec<u8> {
         self.response.borrow().clone()
     }
 
@@ -402,6 +456,11 @@ impl Host for FakeHost {
 
     fn add_to_metric(&self, metric: Metric, delta: i64) {
         self.metrics.borrow_mut()[metric.0 as usize].1 += delta;
+    }
+
+    fn record_metric(&self, metric: Metric, value: u64) {
+        let name = self.metrics.borrow()[metric.0 as usize].0.clone();
+        self.recorded.borrow_mut().push((name, value));
     }
 
     fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {

@@ -2,14 +2,16 @@
 //!
 //! The Proxy-WASM SDK exports every callback of the ABI, and a proxy calls each one that a module
 //! exports: for each body chunk, each trailer, each response. The filter has nothing to do in most
-//! of them, so their exports go, and with them the code that only they reach.
+//! of them, so their exports go, and with them the code that only they reach. A few callbacks the
+//! filter takes itself, past the SDK; it exports them as `spanmesh_on_…`, since two functions of one
+//! name would not link, and here they take the places of the SDK's.
 
 use std::process::ExitCode;
 
 use walrus::Module;
 
 /// What the filter does something in, and what the ABI needs.
-const KEPT: [&str; 14] = [
+const KEPT: [&str; 12] = [
     "_initialize",
     "memory",
     "proxy_abi_version_0_2_1",
@@ -17,13 +19,21 @@ const KEPT: [&str; 14] = [
     "proxy_on_context_create",
     "proxy_on_delete",
     "proxy_on_done",
-    "proxy_on_grpc_close",
-    "proxy_on_grpc_receive",
     "proxy_on_log",
     "proxy_on_memory_allocate",
     "proxy_on_request_headers",
     "proxy_on_tick",
     "proxy_on_vm_start",
+];
+
+/// What the filter takes itself: its name there, and its name in the ABI.
+const REPLACED: [(&str, &str); 3] = [
+    ("spanmesh_on_grpc_close", "proxy_on_grpc_close"),
+    ("spanmesh_on_grpc_receive", "proxy_on_grpc_receive"),
+    (
+        "spanmesh_on_http_call_response",
+        "proxy_on_http_call_response",
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -51,9 +61,11 @@ fn finish(input: &str, output: &str) -> Result<(), String> {
         .map_err(|error| format!("{output} is not written: {error}"))
 }
 
-/// Takes out every export that is not kept; each of those that are has to be there.
+/// Takes out every export that is not kept, and renames those that replace one; each of them has
+/// to be there.
 fn keep_exports(module: &mut Module) -> Result<(), String> {
-    for name in KEPT {
+    let replacing = REPLACED.map(|(own, _)| own);
+    for name in KEPT.into_iter().chain(replacing) {
         if module.exports.iter().all(|export| export.name != name) {
             return Err(format!(
                 "the module does not export {name}; is it the filter?"
@@ -63,11 +75,20 @@ fn keep_exports(module: &mut Module) -> Result<(), String> {
     let unused: Vec<_> = module
         .exports
         .iter()
-        .filter(|export| !KEPT.contains(&export.name.as_str()))
+        .filter(|export| {
+            let name = export.name.as_str();
+            !KEPT.contains(&name) && !replacing.contains(&name)
+        })
         .map(walrus::Export::id)
         .collect();
     for export in unused {
         module.exports.delete(export);
+    }
+    for export in module.exports.iter_mut() {
+        let replaced = REPLACED.iter().find(|(own, _)| *own == export.name);
+        if let Some((_, name)) = replaced {
+            export.name = (*name).to_owned();
+        }
     }
     Ok(())
 }
@@ -93,11 +114,24 @@ mod tests {
     fn only_what_is_used_stays() {
         let mut exports = KEPT.to_vec();
         exports.extend(["proxy_on_response_headers", "proxy_on_request_body"]);
+        exports.extend(REPLACED.iter().flat_map(|(own, name)| [own, name]));
         let mut module = module(&exports);
         keep_exports(&mut module).unwrap();
         walrus::passes::gc::run(&mut module);
-        assert_eq!(module.exports.iter().count(), KEPT.len());
-        assert_eq!(module.funcs.iter().count(), KEPT.len());
+        let expected = KEPT.len() + REPLACED.len();
+        assert_eq!(module.exports.iter().count(), expected);
+        assert_eq!(module.funcs.iter().count(), expected);
+    }
+
+    #[test]
+    fn what_the_filter_takes_itself_has_the_abis_name() {
+        let mut exports = KEPT.to_vec();
+        exports.extend(REPLACED.iter().flat_map(|(own, name)| [own, name]));
+        let mut module = module(&exports);
+        let function = |module: &Module, name: &str| module.exports.get_func(name).unwrap();
+        let own = REPLACED.map(|(own, _)| function(&module, own));
+        keep_exports(&mut module).unwrap();
+        assert_eq!(REPLACED.map(|(_, name)| function(&module, name)), own);
     }
 
     #[test]

@@ -16,40 +16,28 @@ const CLUSTER_NAME: u32 = 1;
 /// Wire types 6 and 7 do not exist.
 const FIRST_INVALID_WIRE_TYPE: u8 = 6;
 
+/// The separator in the names of Istio's clusters: `direction|port|subset|host`.
+const ISTIO_SEPARATOR: char = '|';
+
 /// A cluster's name, and what names it to Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     name: String,
-    target: String,
+    grpc_service: Vec<u8>,
 }
 
 impl Cluster {
-    /// A cluster of this name.
-    ///
-    /// # Errors
-    /// What was expected of a name that cannot be sent.
-    pub fn new(name: String) -> Result<Self, String> {
-        let is_no_message = name
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte & 7 >= FIRST_INVALID_WIRE_TYPE);
-        if is_no_message {
-            return Ok(Self {
-                target: name.clone(),
-                name,
-            });
+    /// A cluster of this name; `None` if it is empty.
+    pub fn new(name: String) -> Option<Self> {
+        let first = name.bytes().next()?;
+        if first & 7 >= FIRST_INVALID_WIRE_TYPE {
+            let grpc_service = name.clone().into_bytes();
+            return Some(Self { name, grpc_service });
         }
-        let (mut envoy_grpc, mut service) = (Vec::new(), Vec::new());
+        let (mut envoy_grpc, mut grpc_service) = (Vec::new(), Vec::new());
         put_bytes(&mut envoy_grpc, CLUSTER_NAME, name.as_bytes());
-        put_bytes(&mut service, ENVOY_GRPC, &envoy_grpc);
-        // The SDK takes text only, and the lengths of a long message are none.
-        match String::from_utf8(service) {
-            Ok(target) if !name.is_empty() => Ok(Self { name, target }),
-            _ => Err(format!(
-                "found {name:?}, expected a name of 1 to 125 bytes, or a longer one that begins \
-                 with one of f, g, n, o, v and w"
-            )),
-        }
+        put_bytes(&mut grpc_service, ENVOY_GRPC, &envoy_grpc);
+        Some(Self { name, grpc_service })
     }
 
     /// Its name.
@@ -57,9 +45,18 @@ impl Cluster {
         &self.name
     }
 
-    /// What `dispatch_grpc_call` takes.
-    pub fn target(&self) -> &str {
-        &self.target
+    /// What `grpc_call` takes.
+    pub fn grpc_service(&self) -> &[u8] {
+        &self.grpc_service
+    }
+
+    /// The `:authority` of HTTP requests to it: the host in a name of Istio's, else the name.
+    pub fn authority(&self) -> &str {
+        let host = self
+            .name
+            .rsplit(ISTIO_SEPARATOR)
+            .find(|part| !part.is_empty());
+        host.unwrap_or(&self.name)
     }
 }
 
@@ -67,8 +64,8 @@ impl Cluster {
 mod tests {
     use super::*;
 
-    fn target(name: &str) -> String {
-        Cluster::new(name.to_owned()).unwrap().target().to_owned()
+    fn cluster(name: &str) -> Cluster {
+        Cluster::new(name.to_owned()).unwrap()
     }
 
     #[test]
@@ -77,25 +74,33 @@ mod tests {
             "outbound|4317||spanmesh-collector.observability.svc.cluster.local",
             "go",
         ] {
-            assert_eq!(target(name), name);
+            assert_eq!(cluster(name).grpc_service(), name.as_bytes());
         }
     }
 
     #[test]
     fn any_other_name_goes_as_a_message() {
-        assert_eq!(target("ingestion"), "\n\u{b}\n\tingestion");
-        assert_eq!(
-            target("spanmesh-collector"),
-            "\n\u{14}\n\u{12}spanmesh-collector"
+        assert_eq!(cluster("ingestion").grpc_service(), b"\n\x0b\n\tingestion");
+        let long = "a".repeat(200);
+        let service = cluster(&long);
+        assert!(
+            service
+                .grpc_service()
+                .starts_with(&[0x0a, 0xcb, 1, 0x0a, 0xc8, 1])
         );
+        assert!(service.grpc_service().ends_with(long.as_bytes()));
     }
 
     #[test]
-    fn a_name_that_cannot_be_sent_is_refused() {
-        assert!(Cluster::new(String::new()).is_err());
-        assert!(Cluster::new("a".repeat(125)).is_ok());
-        let error = Cluster::new("a".repeat(126)).unwrap_err();
-        assert!(error.contains("125 bytes"), "{error}");
-        assert!(Cluster::new("o".repeat(300)).is_ok());
+    fn an_empty_name_is_none() {
+        assert_eq!(Cluster::new(String::new()), None);
+    }
+
+    #[test]
+    fn the_authority_is_a_host_where_the_name_has_one() {
+        assert_eq!(cluster("outbound|4318||a.b.svc").authority(), "a.b.svc");
+        assert_eq!(cluster("collector").authority(), "collector");
+        assert_eq!(cluster("inbound|8080||").authority(), "8080");
+        assert_eq!(cluster("|").authority(), "|");
     }
 }

@@ -5,11 +5,13 @@
 //! cannot be used is ignored with a warning, as the specification wants it, since a variable may be
 //! meant for others.
 //!
-//! Left out: the exporter's variables, since a filter sends to an Envoy cluster and not to a URL.
+//! Left out: the exporter's other variables, since a filter sends to an Envoy cluster and not to a
+//! URL.
 
 use spanmesh_trace_context::Format;
 
 use super::AttributeValue;
+use super::export::{check_header_name, is_header_value};
 use crate::sampler::Policy;
 use crate::semconv;
 
@@ -21,6 +23,7 @@ pub struct Environment {
     propagators: Option<String>,
     sampler: Option<String>,
     sampler_argument: Option<String>,
+    export_headers: Option<String>,
 }
 
 impl Environment {
@@ -33,22 +36,25 @@ impl Environment {
             propagators: lookup("OTEL_PROPAGATORS"),
             sampler: lookup("OTEL_TRACES_SAMPLER"),
             sampler_argument: lookup("OTEL_TRACES_SAMPLER_ARG"),
+            export_headers: lookup("OTEL_EXPORTER_OTLP_HEADERS"),
         }
     }
 
     /// The attributes of the resource; the service's name is the last of them, and so wins.
     pub(super) fn resource_attributes(&self) -> Vec<(String, AttributeValue)> {
         let list = self.resource_attributes.as_deref().unwrap_or_default();
-        let pairs = list.split(',').filter(|pair| !pair.trim().is_empty());
-        let decoded: Option<Vec<_>> = pairs.map(decode_pair).collect();
-        let mut attributes = decoded.unwrap_or_else(|| {
-            ignore(
-                "OTEL_RESOURCE_ATTRIBUTES",
-                list,
-                "key=value,… with percent-encoding",
-            );
-            Vec::new()
-        });
+        let mut attributes: Vec<_> = decode_pairs(list)
+            .unwrap_or_else(|| {
+                ignore(
+                    "OTEL_RESOURCE_ATTRIBUTES",
+                    list,
+                    "key=value,… with percent-encoding",
+                );
+                Vec::new()
+            })
+            .into_iter()
+            .map(|(key, value)| (key, AttributeValue::String(value)))
+            .collect();
         if let Some(name) = &self.service_name {
             let name = AttributeValue::String(name.clone());
             attributes.push((semconv::SERVICE_NAME.to_owned(), name));
@@ -103,6 +109,36 @@ impl Environment {
         Some((parent_based, ratio))
     }
 
+    /// The headers of every export call; names are lower-case.
+    pub(super) fn export_headers(&self) -> Vec<(String, String)> {
+        const VARIABLE: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+        let list = self.export_headers.as_deref().unwrap_or_default();
+        let Some(mut headers) = decode_pairs(list) else {
+            // Its values are secrets.
+            ignore(
+                VARIABLE,
+                "a list that does not decode",
+                "name=value,… with percent-encoding",
+            );
+            return Vec::new();
+        };
+        for (name, _) in &mut headers {
+            name.make_ascii_lowercase();
+        }
+        headers.retain(|(name, value)| {
+            let checked = check_header_name(name);
+            let is_usable = checked.is_ok() && is_header_value(value);
+            if !is_usable {
+                let expected = checked
+                    .err()
+                    .unwrap_or("expected a value of printable ASCII");
+                log::warn!("environment variable {VARIABLE}: {name:?} is ignored: {expected}");
+            }
+            is_usable
+        });
+        headers
+    }
+
     /// All if it is absent or cannot be used, as the specification has it.
     fn sampler_ratio(&self) -> Policy {
         let Some(argument) = self.sampler_argument.as_deref() else {
@@ -127,10 +163,18 @@ impl Environment {
     }
 }
 
-fn decode_pair(pair: &str) -> Option<(String, AttributeValue)> {
+/// `key=value,…`; `None` if any pair does not decode.
+fn decode_pairs(list: &str) -> Option<Vec<(String, String)>> {
+    list.split(',')
+        .filter(|pair| !pair.trim().is_empty())
+        .map(decode_pair)
+        .collect()
+}
+
+fn decode_pair(pair: &str) -> Option<(String, String)> {
     let (key, value) = pair.split_once('=')?;
     let key = percent_decode(key.trim()).filter(|key| !key.is_empty())?;
-    Some((key, AttributeValue::String(percent_decode(value.trim())?)))
+    Some((key, percent_decode(value.trim())?))
 }
 
 fn percent_decode(text: &str) -> Option<String> {

@@ -9,17 +9,18 @@
 mod boundary;
 mod cluster;
 mod environment;
+mod export;
 mod sampling;
 mod section;
 
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::Value;
 use spanmesh_trace_context::Format;
 
 pub use self::cluster::Cluster;
 pub use self::environment::Environment;
+pub use self::export::{Export, Protocol};
 use self::section::Section;
 use crate::host::Host;
 use crate::keep::Keep;
@@ -28,38 +29,9 @@ use crate::redact::Redaction;
 use crate::sampler::Sampler;
 use crate::trust::Trust;
 
-/// Where an Istio sidecar finds the collector, whatever the Helm release is called.
-pub const DEFAULT_CLUSTER: &str =
-    "outbound|4317||spanmesh-collector.observability.svc.cluster.local";
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
-/// In milliseconds; below this a flush would cost more than the records in it.
-const MIN_INTERVAL: u64 = 10;
-const DEFAULT_MAX_RECORDS: usize = 512;
-/// So that a receiver with the usual limit of 4 MiB takes a batch.
-const MAX_MAX_RECORDS: u32 = 4096;
-const DEFAULT_QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// Below this a single batch would not fit.
-const MIN_QUEUE_BYTES: u32 = 64 * 1024;
-/// The Wasm memory of a VM may reach 1 GiB; this leaves the rest of the filter its place.
-const MAX_QUEUE_BYTES: u32 = 512 * 1024 * 1024;
 const DEFAULT_VALUE_BYTES: usize = 1024;
 const MIN_VALUE_BYTES: u32 = 16;
 const MAX_VALUE_BYTES: u32 = 64 * 1024;
-
-/// What gRPC sets itself, and what HTTP/2 forbids: with one of these each call would fail.
-const RESERVED_HEADERS: [&str; 8] = [
-    "connection",
-    "content-type",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// A resolved configuration.
 #[derive(Debug)]
@@ -131,25 +103,6 @@ pub enum Role {
     Gateway,
 }
 
-/// How records leave the proxy.
-#[derive(Clone, Debug)]
-pub struct Export {
-    /// Envoy clusters of collectors, in the order of preference; never empty.
-    pub clusters: Vec<Cluster>,
-    /// A call that takes longer is given up, and tried again.
-    pub timeout: Duration,
-    /// Metadata of every call.
-    pub headers: Vec<(String, String)>,
-    /// A batch is sent when it holds this many records.
-    pub max_records: usize,
-    /// A batch is sent after this time at the latest.
-    pub interval: Duration,
-    /// What all root contexts of a VM may hold in memory, unsent and unacknowledged.
-    pub max_queue_bytes: usize,
-    /// How long a replaced configuration may take to send what it holds.
-    pub drain_timeout: Duration,
-}
-
 /// A configuration that cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -194,7 +147,11 @@ impl Config {
             access_log,
             redaction: redaction(document.section("redact")?)?,
             value_limit: value_limit(document.section("limits")?)?,
-            export: Export::read(document.section("exporter")?, document.section("batch")?)?,
+            export: export::read(
+                document.section("exporter")?,
+                document.section("batch")?,
+                environment,
+            )?,
         };
         document.end()?;
         Ok(config)
@@ -249,41 +206,6 @@ impl Role {
         ("outbound", Self::Outbound),
         ("gateway", Self::Gateway),
     ];
-}
-
-impl Export {
-    fn read(mut exporter: Section, mut batch: Section) -> Result<Self, ConfigError> {
-        exporter.choice("protocol", &[("grpc", ())])?;
-        let clusters = exporter.texts("clusters")?;
-        let clusters = clusters.unwrap_or_else(|| vec![DEFAULT_CLUSTER.to_owned()]);
-        if clusters.is_empty() {
-            let message = "found an empty list, expected the name of an Envoy cluster";
-            return Err(exporter.error("clusters", message.to_owned()));
-        }
-        let clusters: Result<Vec<Cluster>, String> =
-            clusters.into_iter().map(Cluster::new).collect();
-        let clusters = clusters.map_err(|message| exporter.error("clusters", message))?;
-        let read = Self {
-            clusters,
-            timeout: exporter.duration("timeout", 1)?.unwrap_or(DEFAULT_TIMEOUT),
-            headers: headers(&mut exporter)?,
-            max_records: batch
-                .whole("max_records", 1, MAX_MAX_RECORDS)?
-                .unwrap_or(DEFAULT_MAX_RECORDS),
-            interval: batch
-                .duration("interval", MIN_INTERVAL)?
-                .unwrap_or(DEFAULT_INTERVAL),
-            max_queue_bytes: batch
-                .whole("max_queue_bytes", MIN_QUEUE_BYTES, MAX_QUEUE_BYTES)?
-                .unwrap_or(DEFAULT_QUEUE_BYTES),
-            drain_timeout: batch
-                .duration("drain_timeout", 1)?
-                .unwrap_or(DEFAULT_DRAIN_TIMEOUT),
-        };
-        exporter.end()?;
-        batch.end()?;
-        Ok(read)
-    }
 }
 
 impl fmt::Display for ConfigError {
@@ -358,32 +280,6 @@ fn value_limit(mut section: Section) -> Result<usize, ConfigError> {
     let limit = section.whole("attribute_value_bytes", MIN_VALUE_BYTES, MAX_VALUE_BYTES)?;
     section.end()?;
     Ok(limit.unwrap_or(DEFAULT_VALUE_BYTES))
-}
-
-/// Metadata names that gRPC or the proxy keep for themselves would fail each call.
-fn headers(exporter: &mut Section) -> Result<Vec<(String, String)>, ConfigError> {
-    let text = |value: &Value| {
-        let text = value.as_str()?;
-        text.bytes()
-            .all(|byte| matches!(byte, 0x20..=0x7e))
-            .then(|| text.to_owned())
-    };
-    let headers = exporter.entries("headers", "a string of printable ASCII characters", text)?;
-    for (name, _) in &headers {
-        let legal = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'.')
-        };
-        let path = format!("headers.{name}");
-        if name.is_empty() || !name.bytes().all(legal) {
-            let message = "expected a name of lower-case letters, digits, '_', '-' and '.'";
-            return Err(exporter.error(&path, message.to_owned()));
-        }
-        if name.starts_with("grpc-") || RESERVED_HEADERS.contains(&name.as_str()) {
-            let message = "HTTP/2 or gRPC keeps this header for itself; it cannot be configured";
-            return Err(exporter.error(&path, message.to_owned()));
-        }
-    }
-    Ok(headers)
 }
 
 #[cfg(test)]

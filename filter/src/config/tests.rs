@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::sampler::Policy;
 use crate::testing::FakeHost;
@@ -37,7 +39,11 @@ fn an_absent_or_empty_document_has_every_default() {
         assert!(config.spans && config.access_log);
         assert_eq!(config.value_limit, 1024);
         let names: Vec<&str> = config.export.clusters.iter().map(Cluster::name).collect();
-        assert_eq!(names, [DEFAULT_CLUSTER]);
+        assert_eq!(
+            names,
+            ["outbound|4317||spanmesh-collector.observability.svc.cluster.local"]
+        );
+        assert_eq!(config.export.protocol, Protocol::Grpc);
         assert_eq!(config.export.timeout, Duration::from_secs(10));
         assert_eq!(config.export.max_records, 512);
         assert_eq!(config.export.interval, Duration::from_secs(1));
@@ -342,6 +348,36 @@ fn a_variable_that_cannot_be_used_is_as_good_as_absent() {
         [Format::B3, Format::TraceContext]
     );
     assert_eq!(formats("none"), []);
+}
+
+#[test]
+fn over_http_the_default_cluster_is_that_of_the_other_port() {
+    let config = config(r#"{"exporter": {"protocol": "http"}}"#).unwrap();
+    assert_eq!(config.export.protocol, Protocol::Http);
+    let names: Vec<&str> = config.export.clusters.iter().map(Cluster::name).collect();
+    assert_eq!(
+        names,
+        ["outbound|4318||spanmesh-collector.observability.svc.cluster.local"]
+    );
+}
+
+#[test]
+fn the_headers_of_the_environment_stand_below_those_of_the_document() {
+    let list = "Authorization=Bearer%20t,x-team=a, ,grpc-timeout=1,x-bad=%01,UPPER_case=1";
+    let variables = [("OTEL_EXPORTER_OTLP_HEADERS", list)];
+    let document = r#"{"exporter": {"headers": {"x-team": "b"}}}"#;
+    let config = with(&variables, document).unwrap();
+    let expected = [
+        ("x-team", "b"),
+        ("authorization", "Bearer t"),
+        ("upper_case", "1"),
+    ];
+    assert_eq!(
+        config.export.headers,
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
+    let broken = [("OTEL_EXPORTER_OTLP_HEADERS", "a=1,b")];
+    assert!(with(&broken, "").unwrap().export.headers.is_empty());
 }
 
 #[test]

@@ -84,6 +84,14 @@ impl Signal {
             Self::Logs => spanmesh_otlp::Signal::Logs.grpc_service(),
         }
     }
+
+    /// The path that takes it over HTTP.
+    pub(crate) fn http_path(self) -> &'static str {
+        match self {
+            Self::Traces => spanmesh_otlp::Signal::Traces.http_path(),
+            Self::Logs => spanmesh_otlp::Signal::Logs.http_path(),
+        }
+    }
 }
 
 impl Envelope {

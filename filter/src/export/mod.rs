@@ -1,16 +1,17 @@
 //! From encoded records to acknowledged batches.
 //!
 //! Records are appended to one open batch per signal. A flush (on a tick, or when a batch is full)
-//! seals it and queues it; the queue is sent to a collector's cluster by unary OTLP/gRPC calls, a
-//! few at a time, in turn. A batch stays in memory until a collector has acknowledged it, has
+//! seals it and queues it; the queue is sent to a collector's cluster by OTLP/gRPC or OTLP/HTTP
+//! calls, a few at a time, in turn. A batch stays in memory until a collector has acknowledged it, has
 //! refused it for good, or the configuration that made it had no time left to drain; whichever it
 //! is, every record of it is counted (`stats`). The memory is bounded by [`Budget`]: over it, the
 //! newest record is the one that is dropped.
 //!
-//! Spec: OTLP 1.11. Left out: OTLP/HTTP, compression.
+//! Spec: OTLP 1.11.
 
 mod batch;
 mod budget;
+mod call;
 mod complaint;
 mod response;
 mod retry;
@@ -22,10 +23,12 @@ pub(crate) use self::batch::OpenRecord;
 pub use self::batch::{Envelope, Signal};
 use self::batch::{OpenBatch, SealedBatch};
 pub use self::budget::Budget;
+use self::call::{FailedCall, MAX_LOGGED, Reply};
 use self::complaint::Complaints;
-use self::retry::Backoff;
+use self::response::Partial;
+use self::retry::{Backoff, Failure};
 use crate::config::{Cluster, Export};
-use crate::host::{CallToken, DispatchError, GrpcCall, Host};
+use crate::host::{Answer, CallToken, DispatchError, Host};
 use crate::random::Random;
 use crate::record::text;
 use crate::stats::Stats;
@@ -39,13 +42,8 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// So many used buffers are kept for the next batches.
 const MAX_SPARE: usize = 2;
 
-/// So much of what a collector says is logged, in bytes.
-const MAX_LOGGED: usize = 200;
-
-/// gRPC's OK.
-const OK: u32 = 0;
-/// gRPC's UNAVAILABLE: what a call that could not be started comes to.
-const UNAVAILABLE: u32 = 14;
+/// A batch that is postponed this often is given up.
+const MAX_REFUSALS: u32 = 8;
 
 /// The way out of one root context.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ pub struct Exporter {
     traces: OpenBatch,
     logs: OpenBatch,
     queue: VecDeque<SealedBatch>,
-    in_flight: Vec<(CallToken, SealedBatch)>,
+    in_flight: Vec<InFlight>,
     spare: Vec<Vec<u8>>,
     backoff: Backoff,
     /// Which of the configured clusters is used.
@@ -66,6 +64,15 @@ pub struct Exporter {
     /// What this exporter holds of the budget.
     held: usize,
     complaints: Complaints,
+}
+
+/// A call that is not answered.
+#[derive(Debug)]
+struct InFlight {
+    token: CallToken,
+    batch: SealedBatch,
+    /// By the monotonic clock.
+    started: u64,
 }
 
 impl Exporter {
@@ -150,7 +157,7 @@ impl Exporter {
         self.seal(Signal::Logs);
         let in_flight = std::mem::take(&mut self.in_flight)
             .into_iter()
-            .map(|(_, batch)| batch);
+            .map(|call| call.batch);
         for batch in in_flight
             .chain(std::mem::take(&mut self.queue))
             .collect::<Vec<_>>()
@@ -174,21 +181,15 @@ impl Exporter {
         self.held
     }
 
-    /// Takes the answer to a call: its gRPC status, and the message if that is OK.
-    pub fn answered(&mut self, host: &impl Host, token: CallToken, status: u32, message: &[u8]) {
-        let Some(at) = self
-            .in_flight
-            .iter()
-            .position(|(in_flight, _)| *in_flight == token)
-        else {
+    /// Takes the answer to a call.
+    pub fn answered(&mut self, host: &impl Host, token: CallToken, answer: Answer) {
+        let Some(at) = self.in_flight.iter().position(|call| call.token == token) else {
             return;
         };
-        let (_, batch) = self.in_flight.swap_remove(at);
-        if status == OK {
-            self.succeeded(host, batch, message);
-        } else {
-            self.failed(host, batch, status);
-        }
+        let call = self.in_flight.swap_remove(at);
+        let elapsed = host.monotonic_clock().saturating_sub(call.started);
+        self.stats.export_latency.record(host, elapsed / 1_000_000);
+        self.replied(host, call.batch, Reply::read(host, answer));
         self.send(host, MAX_IN_FLIGHT);
     }
 
@@ -223,8 +224,12 @@ impl Exporter {
             let Some(batch) = self.queue.pop_front() else {
                 return;
             };
-            match self.dispatch(host, &batch) {
-                Ok(token) => self.in_flight.push((token, batch)),
+            match self.start(host, &batch) {
+                Ok(token) => self.in_flight.push(InFlight {
+                    token,
+                    batch,
+                    started: host.monotonic_clock(),
+                }),
                 Err(error) => {
                     if error == DispatchError::UnknownCluster
                         && self.complaints.unknown_cluster.add(host, 1).is_some()
@@ -235,27 +240,20 @@ impl Exporter {
                             self.cluster()
                         );
                     }
-                    self.failed(host, batch, UNAVAILABLE);
+                    self.replied(host, batch, Reply::not_started());
                 }
             }
         }
     }
 
-    fn dispatch(&self, host: &impl Host, batch: &SealedBatch) -> Result<CallToken, DispatchError> {
+    fn start(&self, host: &impl Host, batch: &SealedBatch) -> Result<CallToken, DispatchError> {
         if batch.is_retry {
             self.stats.of(batch.signal).retried.add(batch.records);
         }
         let Some(cluster) = self.settings.clusters.get(self.cluster) else {
             return Err(DispatchError::UnknownCluster);
         };
-        host.dispatch(&GrpcCall {
-            cluster,
-            service: batch.signal.grpc_service(),
-            method: "Export",
-            metadata: &self.settings.headers,
-            message: batch.message(),
-            timeout: self.settings.timeout,
-        })
+        call::start(host, &self.settings, cluster, batch)
     }
 
     /// The name of the cluster in use.
@@ -267,7 +265,14 @@ impl Exporter {
             .unwrap_or_default()
     }
 
-    fn succeeded(&mut self, host: &impl Host, batch: SealedBatch, message: &[u8]) {
+    fn replied(&mut self, host: &impl Host, batch: SealedBatch, reply: Reply) {
+        match reply {
+            Reply::Accepted(partial) => self.accepted(host, batch, &partial),
+            Reply::Failed(failed) => self.failed(host, batch, &failed),
+        }
+    }
+
+    fn accepted(&mut self, host: &impl Host, batch: SealedBatch, partial: &Partial) {
         if self.backoff.is_failing() {
             log::info!(
                 "the collector in cluster {:?} accepts records again",
@@ -275,7 +280,6 @@ impl Exporter {
             );
         }
         self.backoff.succeed();
-        let partial = response::partial_success(message);
         let rejected = partial.rejected.min(batch.records);
         let stats = self.stats.of(batch.signal);
         stats.sent.add(batch.records - rejected);
@@ -293,14 +297,22 @@ impl Exporter {
         self.release(batch);
     }
 
-    fn failed(&mut self, host: &impl Host, mut batch: SealedBatch, status: u32) {
+    fn failed(&mut self, host: &impl Host, mut batch: SealedBatch, failed: &FailedCall) {
         self.stats.exports_failed.add(1);
         batch.is_retry = true;
-        if !retry::retryable(status, &mut batch.refusals) {
+        let is_given_up = match failed.failure {
+            Failure::Unavailable => false,
+            Failure::Postponed => {
+                batch.refusals += 1;
+                batch.refusals >= MAX_REFUSALS
+            }
+            Failure::Refused => true,
+        };
+        if is_given_up {
             if let Some(dropped) = self.complaints.refused.add(host, batch.records) {
                 log::error!(
-                    "the collector in cluster {:?} refuses records with gRPC status {status}; \
-                     dropped since the last such line: {dropped}",
+                    "the collector in cluster {:?} refuses records with {failed}; dropped since \
+                     the last such line: {dropped}",
                     self.cluster()
                 );
             }
@@ -313,14 +325,13 @@ impl Exporter {
         }
         if !self.backoff.is_failing() {
             log::warn!(
-                "the collector in cluster {:?} fails with gRPC status {status}; records wait in \
-                 the queue",
+                "the collector in cluster {:?} fails with {failed}; records wait in the queue",
                 self.cluster()
             );
         }
         self.next_cluster();
         self.backoff
-            .fail(host.monotonic_clock(), self.random.next());
+            .fail(host.monotonic_clock(), failed.hint, self.random.next());
         // To the end: one signal that a collector cannot take must not hold up the other.
         self.queue.push_back(batch);
     }

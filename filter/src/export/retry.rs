@@ -1,8 +1,8 @@
 //! When a failed export is tried again.
 //!
-//! Source: OTLP 1.11, "Failures" of the gRPC transport: which codes are retryable, and exponential
-//! backoff with jitter. RESOURCE_EXHAUSTED would be retryable with RetryInfo, but a Proxy-WASM
-//! filter cannot see the trailers of a unary call, so it never is.
+//! Source: OTLP 1.11, "Failures" of both transports: which codes are retryable, exponential backoff
+//! with jitter, and a collector's own hint. Over gRPC, RESOURCE_EXHAUSTED would be retryable with
+//! RetryInfo, but a Proxy-WASM filter cannot see the trailers of a unary call, so it never is.
 
 use std::time::Duration;
 
@@ -10,10 +10,20 @@ use std::time::Duration;
 const INITIAL: Duration = Duration::from_millis(500);
 /// The delay stops growing here.
 const MAX: Duration = Duration::from_secs(30);
-/// A batch that a collector answers with a retryable refusal this often is given up: something in
-/// it is what the collector refuses, and it must not block all that come after it. A collector
-/// that does not answer at all (UNAVAILABLE, DEADLINE_EXCEEDED) is tried forever.
-const MAX_REFUSALS: u32 = 8;
+/// A collector may ask for so much at most, lest a wrong answer silences a proxy.
+const MAX_HINT: Duration = Duration::from_secs(120);
+
+/// What a failure says about the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The collector is away or overloaded: the batch is tried until it gets through.
+    Unavailable,
+    /// The collector refuses the batch for the moment. If it does so again and again, something in
+    /// the batch is what it refuses, and that must not block all that come after.
+    Postponed,
+    /// The collector refuses the batch for good.
+    Refused,
+}
 
 /// gRPC status codes, as numbers on the wire.
 mod code {
@@ -25,16 +35,35 @@ mod code {
     pub(super) const DATA_LOSS: u32 = 15;
 }
 
-/// Whether a batch that failed with gRPC status `code` is worth another attempt; `refusals` is how
-/// often it was refused before, and is counted here.
-pub(crate) fn retryable(code: u32, refusals: &mut u32) -> bool {
-    match code {
-        code::UNAVAILABLE | code::DEADLINE_EXCEEDED => true,
-        code::CANCELLED | code::ABORTED | code::OUT_OF_RANGE | code::DATA_LOSS => {
-            *refusals += 1;
-            *refusals < MAX_REFUSALS
+/// HTTP status codes.
+mod http_status {
+    pub(super) const TOO_MANY_REQUESTS: u16 = 429;
+    pub(super) const BAD_GATEWAY: u16 = 502;
+    pub(super) const SERVICE_UNAVAILABLE: u16 = 503;
+    pub(super) const GATEWAY_TIMEOUT: u16 = 504;
+}
+
+impl Failure {
+    /// What a gRPC status code that is not OK says.
+    pub(crate) fn of_grpc(code: u32) -> Self {
+        match code {
+            code::UNAVAILABLE | code::DEADLINE_EXCEEDED => Self::Unavailable,
+            code::CANCELLED | code::ABORTED | code::OUT_OF_RANGE | code::DATA_LOSS => {
+                Self::Postponed
+            }
+            _ => Self::Refused,
         }
-        _ => false,
+    }
+
+    /// What an HTTP status code that is not a success says.
+    pub(crate) fn of_http(code: u16) -> Self {
+        match code {
+            http_status::TOO_MANY_REQUESTS
+            | http_status::BAD_GATEWAY
+            | http_status::SERVICE_UNAVAILABLE
+            | http_status::GATEWAY_TIMEOUT => Self::Unavailable,
+            _ => Self::Refused,
+        }
     }
 }
 
@@ -53,14 +82,18 @@ impl Backoff {
         *self = Self::default();
     }
 
-    /// A call failed at `now`; `random` is uniform over `u64` and spreads the retries of many
-    /// proxies over half to one and a half of the delay.
-    pub(crate) fn fail(&mut self, now: u64, random: u64) {
+    /// A call failed at `now`, and the collector asked for no other before `hint` is over. `random`
+    /// is uniform over `u64` and spreads the retries of many proxies over half to one and a half of
+    /// the delay.
+    pub(crate) fn fail(&mut self, now: u64, hint: Duration, random: u64) {
         let delay = INITIAL.saturating_mul(1 << self.failures.min(16)).min(MAX);
         let delay = delay.as_nanos() as u64;
         let jitter = ((u128::from(random) * u128::from(delay)) >> 64) as u64;
         self.failures = self.failures.saturating_add(1);
-        self.until = now.saturating_add(delay / 2).saturating_add(jitter);
+        let hint = hint.min(MAX_HINT).as_nanos() as u64;
+        self.until = now
+            .saturating_add(hint.max(delay / 2))
+            .saturating_add(jitter);
     }
 
     /// Whether the last call failed.
@@ -80,21 +113,36 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_of_otlp() {
-        let retryable: Vec<u32> = (0..17).filter(|code| retryable(*code, &mut 0)).collect();
-        assert_eq!(retryable, [1, 4, 10, 11, 14, 15]);
+        let grpc = |failure| -> Vec<u32> {
+            (1..17)
+                .filter(|code| Failure::of_grpc(*code) == failure)
+                .collect()
+        };
+        assert_eq!(grpc(Failure::Unavailable), [4, 14]);
+        assert_eq!(grpc(Failure::Postponed), [1, 10, 11, 15]);
+        let http: Vec<u16> = (300..600)
+            .filter(|code| Failure::of_http(*code) != Failure::Refused)
+            .collect();
+        assert_eq!(http, [429, 502, 503, 504]);
     }
 
     #[test]
-    fn only_a_silent_collector_is_tried_forever() {
-        let forever: Vec<u32> = (0..17).filter(|code| retryable(*code, &mut 1000)).collect();
-        assert_eq!(forever, [4, 14]);
+    fn a_hint_is_heeded_within_reason() {
+        let delay = |hint| {
+            let mut backoff = Backoff::default();
+            backoff.fail(0, Duration::from_secs(hint), 0);
+            backoff.until
+        };
+        assert_eq!(delay(0), INITIAL.as_nanos() as u64 / 2);
+        assert_eq!(delay(7), 7_000_000_000);
+        assert_eq!(delay(86_400), MAX_HINT.as_nanos() as u64);
     }
 
     #[test]
     fn the_delay_doubles_to_its_limit_and_a_success_ends_it() {
         let delay = |failures, random| {
             let mut backoff = Backoff { failures, until: 0 };
-            backoff.fail(1_000, random);
+            backoff.fail(1_000, Duration::ZERO, random);
             Duration::from_nanos(backoff.until - 1_000)
         };
         assert_eq!(delay(0, 0), INITIAL / 2);
@@ -102,7 +150,7 @@ mod tests {
         assert_eq!(delay(3, u64::MAX / 2 + 1), INITIAL * 8);
         assert_eq!(delay(60, u64::MAX / 2 + 1), MAX);
         let mut backoff = Backoff::default();
-        backoff.fail(1_000, 0);
+        backoff.fail(1_000, Duration::ZERO, 0);
         assert!(backoff.is_failing() && !backoff.allows(1_000));
         backoff.succeed();
         assert!(!backoff.is_failing() && backoff.allows(0));

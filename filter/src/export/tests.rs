@@ -48,8 +48,11 @@ impl Rig {
     }
 
     fn answer(&mut self, call: usize, status: u32) {
-        self.exporter
-            .answered(&self.host, CallToken(call as u32), status, &[]);
+        self.exporter.answered(
+            &self.host,
+            CallToken(call as u32),
+            Answer::GrpcStatus(status),
+        );
     }
 
     fn calls(&self) -> usize {
@@ -97,7 +100,12 @@ fn the_call_is_the_services_export_with_the_configured_metadata() {
         call.service,
         "opentelemetry.proto.collector.trace.v1.TraceService"
     );
-    assert_eq!(call.metadata, [("a".to_owned(), "b".to_owned())]);
+    let agent = concat!("spanmesh-filter/", env!("CARGO_PKG_VERSION"));
+    let expected = [("user-agent", agent), ("a", "b")];
+    assert_eq!(
+        call.headers,
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
 }
 
 #[test]
@@ -260,8 +268,9 @@ fn a_partial_success_is_counted_and_not_tried_again() {
             error_message: "too old".to_owned(),
         }),
     };
-    rig.exporter
-        .answered(&rig.host, CallToken(0), 0, &response.encode_to_vec());
+    *rig.host.response.borrow_mut() = response.encode_to_vec();
+    let answer = Answer::GrpcMessage { size: 1 };
+    rig.exporter.answered(&rig.host, CallToken(0), answer);
     let stats = rig.stats(0);
     assert_eq!((stats["spans.sent"], stats["spans.rejected"]), (3, 2));
 }
@@ -303,4 +312,91 @@ fn what_is_abandoned_is_counted() {
     rig.exporter.abandon();
     assert_eq!(rig.stats(0)["spans.dropped.shutdown"], 3);
     assert!(rig.exporter.is_idle() && rig.budget.held() == 0);
+}
+
+/// Answers an HTTP call.
+fn answer_http(rig: &mut Rig, call: usize, headers: &[(&'static str, &'static str)], body: &[u8]) {
+    *rig.host.response_headers.borrow_mut() = headers.to_vec();
+    *rig.host.response.borrow_mut() = body.to_vec();
+    let answer = Answer::HttpResponse {
+        body_size: body.len(),
+    };
+    rig.exporter
+        .answered(&rig.host, CallToken(call as u32), answer);
+}
+
+#[test]
+fn over_http_a_batch_is_posted_to_the_path_of_its_signal() {
+    let mut rig = rig(
+        r#"{"exporter": {"protocol": "http", "clusters": ["outbound|4318||c.o.svc"],
+            "headers": {"user-agent": "mine", "authorization": "Bearer x"}}}"#,
+    );
+    rig.spans(2, 10);
+    rig.exporter.record(Signal::Logs, |out| out.push(0));
+    rig.exporter.flush(&rig.host);
+    let calls = rig.host.calls.borrow().clone();
+    assert_eq!(calls[0].cluster, "outbound|4318||c.o.svc");
+    let expected = [
+        (":method", "POST"),
+        (":path", "/v1/traces"),
+        (":authority", "c.o.svc"),
+        ("content-type", "application/x-protobuf"),
+        ("authorization", "Bearer x"),
+        ("user-agent", "mine"),
+    ];
+    assert_eq!(
+        calls[0].headers,
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
+    assert_eq!(calls[1].service, "/v1/logs");
+    let partial = ExportTraceServiceResponse {
+        partial_success: Some(ExportTracePartialSuccess {
+            rejected_spans: 1,
+            error_message: String::new(),
+        }),
+    };
+    answer_http(&mut rig, 0, &[(":status", "200")], &partial.encode_to_vec());
+    let stats = rig.stats(0);
+    assert_eq!((stats["spans.sent"], stats["spans.rejected"]), (1, 1));
+}
+
+#[test]
+fn over_http_an_overloaded_collector_is_left_alone_as_long_as_it_asks() {
+    let mut rig = rig(r#"{"exporter": {"protocol": "http"}}"#);
+    rig.spans(1, 10);
+    rig.exporter.flush(&rig.host);
+    let headers = [(":status", "503"), ("retry-after", "30")];
+    answer_http(&mut rig, 0, &headers, b"");
+    rig.host.advance(std::time::Duration::from_secs(29));
+    rig.exporter.resend(&rig.host);
+    assert_eq!(rig.calls(), 1, "it waits");
+    rig.host.advance(std::time::Duration::from_secs(2));
+    rig.exporter.resend(&rig.host);
+    rig.exporter
+        .answered(&rig.host, CallToken(1), Answer::HttpFailure);
+    rig.host.advance(LONG);
+    rig.exporter.resend(&rig.host);
+    answer_http(&mut rig, 2, &[(":status", "200")], b"");
+    assert_eq!(rig.stats(0)["spans.sent"], 1);
+}
+
+#[test]
+fn over_http_a_refusal_drops_the_batch_and_counts_it() {
+    let mut rig = rig(r#"{"exporter": {"protocol": "http"}}"#);
+    rig.spans(2, 10);
+    rig.exporter.flush(&rig.host);
+    answer_http(&mut rig, 0, &[(":status", "400")], b"no");
+    assert_eq!(rig.stats(0)["spans.dropped.export_failed"], 2);
+    assert!(rig.exporter.is_idle());
+}
+
+#[test]
+fn the_time_to_each_answer_is_recorded() {
+    let mut rig = rig("");
+    rig.spans(1, 10);
+    rig.exporter.flush(&rig.host);
+    rig.host.advance(std::time::Duration::from_millis(42));
+    rig.answer(0, 0);
+    let expected = [("spanmesh.exports.latency_ms".to_owned(), 42)];
+    assert_eq!(*rig.host.recorded.borrow(), expected);
 }
