@@ -73,10 +73,14 @@ impl<'a> Request<'a> {
         (0 < slash && slash + 1 < method.len()).then_some(method)
     }
 
-    /// Whether it is meant to last: an upgrade, a tunnel, or gRPC, whose streams look like its
-    /// unary calls.
-    pub(crate) fn is_stream(&self) -> bool {
-        !self.upgrade.is_empty() || self.method == b"CONNECT" || self.grpc_method().is_some()
+    /// Whether the request, answered with `response_code`, became what is meant to last: an upgrade
+    /// or a tunnel that was granted, or gRPC, whose streams look like its unary calls.
+    ///
+    /// Envoy shows an extended CONNECT as an upgrade of HTTP/1.1, its answer included.
+    pub(crate) fn is_stream(&self, response_code: u16) -> bool {
+        let is_upgraded = !self.upgrade.is_empty() && response_code == 101;
+        let is_tunnel = self.method == b"CONNECT" && (200..300).contains(&response_code);
+        is_upgraded || is_tunnel || self.grpc_method().is_some()
     }
 
     /// Whether this is an OTLP export call. None of them is traced or logged, on any hop: a sidecar
@@ -153,6 +157,26 @@ mod tests {
         for target in ["/a", "/a/", "//b", "*", ""] {
             assert_eq!(grpc("POST", target, "application/grpc"), None, "{target}");
         }
+    }
+
+    #[test]
+    fn only_what_was_granted_is_meant_to_last() {
+        let upgrade = Request {
+            method: b"GET",
+            upgrade: b"websocket",
+            ..Request::default()
+        };
+        assert!(upgrade.is_stream(101));
+        assert!(
+            ![0, 200, 403, 503]
+                .iter()
+                .any(|code| upgrade.is_stream(*code))
+        );
+        let tunnel = request("CONNECT", "", "");
+        assert!(tunnel.is_stream(200));
+        assert!(![0, 403, 503].iter().any(|code| tunnel.is_stream(*code)));
+        assert!(!request("GET", "/", "").is_stream(101));
+        assert!(request("POST", "/a.B/C", "application/grpc").is_stream(0));
     }
 
     #[test]

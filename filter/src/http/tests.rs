@@ -345,9 +345,18 @@ fn errors_and_slow_requests_can_be_kept() {
 fn what_is_meant_to_last_is_not_slow_unless_said() {
     let slow = r#"{"slower_than": "10ms"}"#;
     let with_streams = r#"{"slower_than": "10ms", "streams": true}"#;
-    let upgrade = |script: &mut Script<'_>| script.headers.push(("upgrade", "websocket"));
-    assert_eq!(kept(slow, upgrade), None);
-    assert_eq!(kept(with_streams, upgrade).as_deref(), Some("slow"));
+    let upgrade = |code: u64| {
+        move |script: &mut Script<'_>| {
+            script.headers.push(("upgrade", "websocket"));
+            script
+                .properties
+                .push(("response.code", code.to_le_bytes().to_vec()));
+        }
+    };
+    assert_eq!(kept(slow, upgrade(101)), None);
+    assert_eq!(kept(with_streams, upgrade(101)).as_deref(), Some("slow"));
+    // It was not granted, and so it is a request like any other.
+    assert_eq!(kept(slow, upgrade(200)).as_deref(), Some("slow"));
     let grpc = |script: &mut Script<'_>| {
         script
             .headers

@@ -150,7 +150,7 @@ impl<'a> Record<'a> {
 
     /// Whether it is meant to last.
     pub(crate) fn is_stream(&self) -> bool {
-        self.request.is_stream()
+        self.request.is_stream(self.attributes.response_code)
     }
 
     /// What span and access log record have in common.
