@@ -58,6 +58,12 @@ class Sidecar:
     collector_cluster: str = COLLECTOR_CLUSTER
     outbound_filter: Filter | None = None
     """Another configuration of the filter for the outbound listener."""
+    upgrades: tuple[str, ...] = ()
+    """What both listeners let a request upgrade to, such as `websocket` and `CONNECT`."""
+    tunnel: int | None = None
+    """The TCP port where CONNECT ends on the inbound listener; outbound it is passed on."""
+    manager: Document = field(default_factory=dict)
+    """Further fields of both connection managers."""
 
 
 def wasm_configuration(plugin: Filter) -> Document:
@@ -122,6 +128,9 @@ def _listener(
         codec_type="AUTO",
         route_config={"name": name, "virtual_hosts": hosts},
         http_filters=_http_filters(sidecar, direction, ecds),
+        upgrade_configs=[{"upgrade_type": upgrade} for upgrade in sidecar.upgrades],
+        http2_protocol_options={"allow_connect": bool(sidecar.upgrades)},
+        **sidecar.manager,
     )
     return {
         "name": name,
@@ -167,10 +176,21 @@ def _cluster(name: str, port: int, protocol: Literal["http1", "http2", "same"]) 
 
 def _inbound_hosts(sidecar: Sidecar) -> list[Document]:
     routes: list[Document] = []
+    if sidecar.tunnel is not None:
+        routes.append(_connect_route("tunnel", {"connect_config": {}}))
     if sidecar.app_grpc is not None:
         routes.append({"match": {"prefix": "/", "grpc": {}}, "route": {"cluster": "app-grpc"}})
     routes.append({"match": {"prefix": "/"}, "route": {"cluster": "app"}})
     return [{"name": "inbound", "domains": ["*"], "routes": routes}]
+
+
+def _connect_route(cluster: str, options: Document) -> Document:
+    """Return a route for CONNECT. With a `connect_config` the tunnel ends here."""
+    upgrade = {"upgrade_type": "CONNECT", **options}
+    return {
+        "match": {"connect_matcher": {}},
+        "route": {"cluster": cluster, "upgrade_configs": [upgrade]},
+    }
 
 
 def _outbound_hosts(sidecar: Sidecar) -> list[Document]:
@@ -179,6 +199,11 @@ def _outbound_hosts(sidecar: Sidecar) -> list[Document]:
             "name": f"outbound-{index}",
             "domains": [authority] if authority == "*" else [authority, f"{authority}:*"],
             "routes": [
+                *(
+                    [_connect_route(f"outbound-{index}", {})]
+                    if "CONNECT" in sidecar.upgrades
+                    else []
+                ),
                 {"match": {"prefix": "/"}, "route": {"cluster": f"outbound-{index}"}},
             ],
         }
@@ -237,6 +262,8 @@ def bootstrap(
         _cluster("app", sidecar.app, "http1"),
         _cluster(sidecar.collector_cluster, sidecar.collector, "http2"),
     ]
+    if sidecar.tunnel is not None:
+        clusters.append(_cluster("tunnel", sidecar.tunnel, "http1"))
     if sidecar.app_grpc is not None:
         clusters.append(_cluster("app-grpc", sidecar.app_grpc, "http2"))
     clusters += [

@@ -98,20 +98,31 @@ class Driver:
 
     def get(self, wish: Wish) -> Made:
         """Make one request on a connection of its own."""
-        mark = f"{_run}-{next(_marks)}"
-        separator = "&" if "?" in wish.path else "?"
+        mark, target = self.target(wish)
         status: int | None
         try:
             status = http.request(
-                self.port,
-                f"{wish.path}{separator}request={mark}",
-                method=wish.method,
-                host=wish.host,
-                headers=wish.headers,
+                self.port, target, method=wish.method, host=wish.host, headers=wish.headers
             ).status
         except OSError:
             status = None
-        return self._keep(Made(wish, mark, status, time.time_ns()))
+        return self.note(wish, status, mark)
+
+    def target(self, wish: Wish) -> tuple[str, str]:
+        """Return a mark and the request target that carries it, for a client of the test's own."""
+        mark = f"{_run}-{next(_marks)}"
+        separator = "&" if "?" in wish.path else "?"
+        return mark, f"{wish.path}{separator}request={mark}"
+
+    def note(self, wish: Wish, status: int | None, mark: str | None = None) -> Made:
+        """Remember a request that a client of the test's own has made.
+
+        Without a mark it is known by its parent's trace id.
+        """
+        made = Made(wish, mark, status, time.time_ns())
+        with self._lock:
+            self.made.append(made)
+        return made
 
     def load(self, wishes: Iterable[Wish], workers: int = 4) -> Sequence[Made]:
         """Make many requests, some of them at once."""
@@ -133,9 +144,4 @@ class Driver:
                 status = 0
             except grpc.RpcError as error:
                 status = error.code().value[0]
-        return self._keep(Made(wish, None, status, time.time_ns()))
-
-    def _keep(self, made: Made) -> Made:
-        with self._lock:
-            self.made.append(made)
-        return made
+        return self.note(wish, status)

@@ -131,16 +131,20 @@ class Solo(Deployment):
         collector: int,
         configuration: dict[str, Any] | str | None = None,
         concurrency: int = 2,
+        app: int | None = None,
         **options: Any,
     ) -> None:
-        """Start it. `options` go to the `Sidecar`, `delivery` and `environment` to the `Filter`."""
+        """Start it; `app` is the port of a service that is there already.
+
+        `options` go to the `Sidecar`, `delivery` and `environment` to the `Filter`.
+        """
         document = plugin() if configuration is None else configuration
         loaded = Filter(
             filter_module(),
             document,
             **{key: options.pop(key) for key in ("delivery", "environment") if key in options},
         )
-        service = start_service(run, "inventory")
+        service = start_service(run, "inventory") if app is None else app
         sidecar = Sidecar("inventory", service, loaded, collector, **options)
         self.envoy = SidecarEnvoy(run, sidecar, concurrency=concurrency)
         self.envoy.wait_ready()
