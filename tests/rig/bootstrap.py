@@ -47,7 +47,8 @@ class Sidecar:
     """The service's HTTP/1.1 port."""
     filter: Filter | None
     collector: int
-    """Where the filter's telemetry goes: an OTLP/gRPC port."""
+    """Where the filter's telemetry goes: an OTLP port."""
+    collector_protocol: Literal["http1", "http2"] = "http2"
     app_grpc: int | None = None
     upstreams: dict[str, int] = field(default_factory=dict)
     """Authority to port, for the outbound listener. `*` takes every other authority."""
@@ -260,7 +261,7 @@ def bootstrap(
     """Return the bootstrap document. `lds` and `ecds` are the files that Envoy watches."""
     clusters = [
         _cluster("app", sidecar.app, "http1"),
-        _cluster(sidecar.collector_cluster, sidecar.collector, "http2"),
+        _cluster(sidecar.collector_cluster, sidecar.collector, sidecar.collector_protocol),
     ]
     if sidecar.tunnel is not None:
         clusters.append(_cluster("tunnel", sidecar.tunnel, "http1"))
