@@ -36,6 +36,8 @@ class Filter:
     """In the listener itself, or through a file that Envoy watches."""
     environment: dict[str, str] = field(default_factory=dict)
     failure_policy: str = "FAIL_RELOAD"
+    otherwise_pass: bool = False
+    """With ECDS: a filter that does nothing stands in until there is one that loads."""
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,19 @@ def _http_filters(sidecar: Sidecar, direction: str, ecds: dict[str, Path]) -> li
     if direction == "OUTBOUND" and sidecar.outbound_filter is not None:
         plugin = sidecar.outbound_filter
     if plugin is not None and plugin.delivery == "ecds":
-        filters.append(
-            {
-                "name": "spanmesh",
-                "config_discovery": {
-                    "config_source": {
-                        "path_config_source": {"path": str(ecds["spanmesh"])},
-                        "resource_api_version": "V3",
-                    },
-                    "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
-                },
-            }
-        )
+        discovery: Document = {
+            "config_source": {
+                "path_config_source": {"path": str(ecds["spanmesh"])},
+                "resource_api_version": "V3",
+            },
+            "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+        }
+        if plugin.otherwise_pass:
+            # Without rules it lets everything pass.
+            nothing = any_of("envoy.extensions.filters.http.rbac.v3.RBAC")
+            discovery["type_urls"].append(nothing["@type"])
+            discovery["default_config"] = nothing
+        filters.append({"name": "spanmesh", "config_discovery": discovery})
     elif plugin is not None:
         filters.append({"name": "spanmesh", "typed_config": wasm_configuration(plugin)})
     router = any_of("envoy.extensions.filters.http.router.v3.Router")
