@@ -148,7 +148,7 @@ def _check_request(
     found = Counter(f"{s.service} {KIND_NAMES.get(s.kind, s.kind)}" for s in spans)
     wanted = demanded if wish.sampled else Counter()
     # A log record has no kind: its service tells the hop.
-    demanded_logs = Counter(hop.service for hop in wish.hops)
+    demanded_logs = Counter(hop.service for hop in wish.hops if hop.logged)
     found_logs = Counter(record.service for record in logs)
     for side, want, have in (
         (account.spans, wanted, found),
@@ -259,7 +259,7 @@ def wait_for_records(
     After `timeout` seconds what has arrived is returned; the account then tells what is missing.
     """
     spans = sum(len(m.wish.hops) for m in made if m.wish.sampled)
-    logs = sum(len(m.wish.hops) for m in made)
+    logs = sum(hop.logged for m in made for hop in m.wish.hops)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         found = fetch()

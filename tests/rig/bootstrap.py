@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rig.certificates import Identity
+
 Document = dict[str, Any]
 
 COLLECTOR_CLUSTER = "spanmesh-collector"
@@ -67,6 +69,10 @@ class Sidecar:
     """The TCP port where CONNECT ends on the inbound listener; outbound it is passed on."""
     manager: Document = field(default_factory=dict)
     """Further fields of both connection managers."""
+    inbound_tls: Identity | None = None
+    """With it the inbound listener demands mutual TLS."""
+    upstream_tls: Identity | None = None
+    """With it requests go on over mutual TLS, to the service and to others."""
 
 
 def wasm_configuration(plugin: Filter) -> Document:
@@ -136,20 +142,18 @@ def _listener(
         http2_protocol_options={"allow_connect": bool(sidecar.upgrades)},
         **sidecar.manager,
     )
+    chain: Document = {
+        "filters": [
+            {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+        ]
+    }
+    if direction == "INBOUND" and sidecar.inbound_tls is not None:
+        chain["transport_socket"] = sidecar.inbound_tls.server_socket()
     return {
         "name": name,
         "traffic_direction": direction,
         "address": _address(port),
-        "filter_chains": [
-            {
-                "filters": [
-                    {
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": manager,
-                    }
-                ]
-            }
-        ],
+        "filter_chains": [chain],
     }
 
 
@@ -262,10 +266,7 @@ def bootstrap(
     ecds: dict[str, Path],
 ) -> Document:
     """Return the bootstrap document. `lds` and `ecds` are the files that Envoy watches."""
-    clusters = [
-        _cluster("app", sidecar.app, "http1"),
-        _cluster(sidecar.collector_cluster, sidecar.collector, sidecar.collector_protocol),
-    ]
+    clusters = [_cluster("app", sidecar.app, "http1")]
     if sidecar.tunnel is not None:
         clusters.append(_cluster("tunnel", sidecar.tunnel, "http1"))
     if sidecar.app_grpc is not None:
@@ -274,6 +275,12 @@ def bootstrap(
         _cluster(f"outbound-{index}", port, "same")
         for index, port in enumerate(sidecar.upstreams.values())
     ]
+    if sidecar.upstream_tls is not None:
+        for cluster in clusters:
+            cluster["transport_socket"] = sidecar.upstream_tls.client_socket()
+    clusters.append(
+        _cluster(sidecar.collector_cluster, sidecar.collector, sidecar.collector_protocol)
+    )
     document: Document = {
         "node": node(sidecar),
         "admin": {"address": _address(admin)},

@@ -30,6 +30,8 @@ class Hop:
 
     service: str
     kind: int
+    logged: bool = True
+    """A gateway's second span has no record of its own."""
 
 
 def chain(*services: str) -> tuple[Hop, ...]:
