@@ -11,7 +11,7 @@ use spanmesh_trace_context::Carrier;
 #[derive(Clone, Debug, Default)]
 pub struct Pairs(Vec<u8>);
 
-/// The iterator of [`Pairs::iter`].
+/// The pairs of a list, in order.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
     lengths: &'a [u8],
@@ -46,18 +46,7 @@ impl Pairs {
 
     /// The pairs in order.
     pub fn iter(&self) -> Iter<'_> {
-        let empty = Iter {
-            lengths: &[],
-            data: &[],
-        };
-        let Some((count, rest)) = self.0.split_first_chunk::<4>() else {
-            return empty;
-        };
-        let lengths = (u32::from_le_bytes(*count) as usize).saturating_mul(8);
-        let Some((lengths, data)) = rest.split_at_checked(lengths) else {
-            return empty;
-        };
-        Iter { lengths, data }
+        Iter::new(&self.0)
     }
 
     /// The value of the first pair with this name.
@@ -65,6 +54,24 @@ impl Pairs {
         self.iter()
             .find(|(key, _)| *key == name)
             .map(|(_, value)| value)
+    }
+}
+
+impl<'a> Iter<'a> {
+    /// Reads a list within other bytes, such as one that is a value of another list.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        let empty = Iter {
+            lengths: &[],
+            data: &[],
+        };
+        let Some((count, rest)) = bytes.split_first_chunk::<4>() else {
+            return empty;
+        };
+        let lengths = (u32::from_le_bytes(*count) as usize).saturating_mul(8);
+        let Some((lengths, data)) = rest.split_at_checked(lengths) else {
+            return empty;
+        };
+        Iter { lengths, data }
     }
 }
 

@@ -20,6 +20,9 @@ const UNKNOWN_SERVICE: &str = "unknown_service:envoy";
 /// `kubernetes://apis/apps/v1/namespaces/shop/deployments/cart`.
 const DEPLOYMENTS: &str = "/deployments/";
 
+/// How the ids of Istio's nodes begin.
+const ISTIO_PROXIES: [&str; 3] = ["sidecar~", "router~", "waypoint~"];
+
 /// The attributes of the resource, each key once.
 #[derive(Debug, Default)]
 pub(crate) struct Resource {
@@ -124,6 +127,11 @@ pub(crate) fn scope() -> Vec<u8> {
 /// Whether the node is one of Istio's gateways, which it says at the head of its id.
 pub(crate) fn is_gateway(host: &impl Host) -> bool {
     node(host, &["id"]).is_some_and(|id| id.starts_with("router~"))
+}
+
+/// Whether Istio's agent started the node: its ids begin with the kind of the proxy.
+pub(crate) fn is_istio(host: &impl Host) -> bool {
+    node(host, &["id"]).is_some_and(|id| ISTIO_PROXIES.iter().any(|kind| id.starts_with(kind)))
 }
 
 /// Text of the node, by its path; before Envoy 1.33 the node stood at the top.

@@ -22,7 +22,7 @@ use crate::random::Random;
 use crate::resource::Resource;
 use crate::semconv;
 use crate::stats::Stats;
-use crate::stream::Reader;
+use crate::stream::{Reader, Wanted};
 
 /// Retries and stats are looked at this often, or more often where `batch.interval` is shorter.
 const MAX_TICK: Duration = Duration::from_secs(1);
@@ -229,8 +229,12 @@ impl Active {
             worker.budget.clone(),
             worker.random.clone(),
         );
+        let wanted = Wanted {
+            logs: config.access_log,
+            peers: crate::resource::is_istio(host),
+        };
         Self {
-            attributes: Reader::new(host),
+            attributes: Reader::new(host, wanted),
             random: worker.random.clone(),
             exporter: RefCell::new(exporter),
             node_is_gateway: crate::resource::is_gateway(host),

@@ -38,6 +38,8 @@ pub(crate) const USER_AGENT_ORIGINAL: &str = "user_agent.original";
 pub(crate) const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 pub(crate) const SERVICE_NAME: &str = "service.name";
 pub(crate) const SERVICE_NAMESPACE: &str = "service.namespace";
+pub(crate) const SERVICE_PEER_NAME: &str = "service.peer.name";
+pub(crate) const SERVICE_PEER_NAMESPACE: &str = "service.peer.namespace";
 pub(crate) const SERVICE_VERSION: &str = "service.version";
 pub(crate) const K8S_CLUSTER_NAME: &str = "k8s.cluster.name";
 pub(crate) const K8S_DEPLOYMENT_NAME: &str = "k8s.deployment.name";
@@ -45,6 +47,9 @@ pub(crate) const K8S_NAMESPACE_NAME: &str = "k8s.namespace.name";
 pub(crate) const K8S_NODE_NAME: &str = "k8s.node.name";
 pub(crate) const K8S_POD_NAME: &str = "k8s.pod.name";
 
+/// Envoy's number of the downstream connection: records with the same number of the same instance
+/// came over one connection.
+pub(crate) const CONNECTION_ID: &str = "spanmesh.connection.id";
 /// Milliseconds from the first byte of the request to the end of the stream, a double.
 pub(crate) const DURATION_MS: &str = "spanmesh.duration_ms";
 /// Why a span is there whose trace is not sampled: `error` or `slow`.
@@ -59,7 +64,60 @@ pub(crate) const ROUTE_NAME: &str = "spanmesh.route.name";
 pub(crate) const UPSTREAM_ADDRESS: &str = "spanmesh.upstream.address";
 /// Envoy's name of the upstream cluster.
 pub(crate) const UPSTREAM_CLUSTER: &str = "spanmesh.upstream.cluster";
-/// Milliseconds from the last byte of the request sent upstream to the first of the response.
-pub(crate) const UPSTREAM_LATENCY_MS: &str = "spanmesh.upstream.latency_ms";
+/// Milliseconds that the last attempt waited for a connection upstream, a double: next to nothing on
+/// one that was there.
+pub(crate) const UPSTREAM_CONNECTION_WAIT_MS: &str = "spanmesh.upstream.connection_wait_ms";
+/// Milliseconds from the first byte sent upstream to the last byte of the response, a double; of the
+/// last attempt.
+pub(crate) const UPSTREAM_DURATION_MS: &str = "spanmesh.upstream.duration_ms";
+/// Whole milliseconds from the last byte of the request to the first of the upstream's response.
+pub(crate) const UPSTREAM_FIRST_BYTE_MS: &str = "spanmesh.upstream.first_byte_ms";
+/// How often Envoy sent the request upstream.
+pub(crate) const UPSTREAM_ATTEMPTS: &str = "spanmesh.upstream.attempts";
 /// Why the connection to the upstream host failed.
 pub(crate) const UPSTREAM_TRANSPORT_FAILURE: &str = "spanmesh.upstream.transport_failure_reason";
+
+/// The names of what is known of a workload on the other side of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerNames {
+    /// Istio's canonical service.
+    pub(crate) service: &'static str,
+    pub(crate) namespace: &'static str,
+    pub(crate) workload: &'static str,
+    /// Istio's canonical revision.
+    pub(crate) revision: &'static str,
+    /// The Kubernetes cluster.
+    pub(crate) cluster: &'static str,
+    /// Who the peer is by its certificate.
+    pub(crate) principal: &'static str,
+}
+
+/// Of the peer on the side that a record is about: of a SERVER the client, of a CLIENT the server.
+pub(crate) const PEER: PeerNames = PeerNames {
+    service: SERVICE_PEER_NAME,
+    namespace: SERVICE_PEER_NAMESPACE,
+    workload: "spanmesh.peer.workload",
+    revision: "spanmesh.peer.revision",
+    cluster: "spanmesh.peer.cluster",
+    principal: "spanmesh.peer.principal",
+};
+
+/// Of the upstream, on a record that is about the client's side.
+pub(crate) const UPSTREAM_PEER: PeerNames = PeerNames {
+    service: "spanmesh.upstream.peer.service",
+    namespace: "spanmesh.upstream.peer.namespace",
+    workload: "spanmesh.upstream.peer.workload",
+    revision: "spanmesh.upstream.peer.revision",
+    cluster: "spanmesh.upstream.peer.cluster",
+    principal: "spanmesh.upstream.peer.principal",
+};
+
+/// Of the client, on a record that is about the upstream's side.
+pub(crate) const DOWNSTREAM_PEER: PeerNames = PeerNames {
+    service: "spanmesh.downstream.peer.service",
+    namespace: "spanmesh.downstream.peer.namespace",
+    workload: "spanmesh.downstream.peer.workload",
+    revision: "spanmesh.downstream.peer.revision",
+    cluster: "spanmesh.downstream.peer.cluster",
+    principal: "spanmesh.downstream.peer.principal",
+};

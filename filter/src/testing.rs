@@ -1,5 +1,7 @@
 //! A scripted proxy for the tests, and the independent decoding of what the filter sends.
 
+mod cel;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -371,31 +373,14 @@ impl Host for FakeHost {
         Ok(Expression(expressions.len() as u32 - 1))
     }
 
-    /// Evaluates a list of paths, each as it is or as `has(path)?path:""`; one that is missing and
-    /// not guarded fails the whole.
+    /// Evaluates a list; see [`cel`].
     fn evaluate(&self, expression: Expression) -> Option<Vec<u8>> {
         let expressions = self.expressions.borrow();
         let text = &expressions[expression.0 as usize];
         if let Some(result) = self.conditions.borrow().get(text) {
             return Some(vec![u8::from(*result)]);
         }
-        let list = text.strip_prefix('[')?.strip_suffix(']')?;
-        let values: Option<Vec<Vec<u8>>> = list
-            .split(',')
-            .map(|item| match item.strip_prefix("has(") {
-                Some(guarded) => {
-                    let path = guarded.split(')').next()?;
-                    Some(self.property(&[path]).unwrap_or_default())
-                }
-                None => self.property(&[item]),
-            })
-            .collect();
-        let values = values?;
-        let list: Vec<(&[u8], &[u8])> = values
-            .iter()
-            .map(|value| (value.as_slice(), b"".as_slice()))
-            .collect();
-        Some(pairs(&list).into_bytes())
+        cel::evaluate(self, text)
     }
 
     fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError> {

@@ -1,6 +1,7 @@
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::config::Environment;
+use crate::pairs::tests::pairs;
 use crate::root::Root;
 use crate::testing::{FakeHost, START, Script, attribute, root, text, worker};
 
@@ -200,6 +201,59 @@ fn what_envoy_gives_at_once_is_what_it_gives_one_by_one() {
         (host.spans(), host.logs())
     };
     assert_eq!(records(true), records(false));
+}
+
+/// Plays a request on a gateway of Istio with CEL, whose filter state has these properties.
+fn play_on_istio(version: &str) -> FakeHost {
+    let host = FakeHost::default();
+    host.has_cel.set(true);
+    host.set_property("xds.node.id", b"router~10.0.0.7~gw-0.shop~shop.svc");
+    let mut root = root(&host, "");
+    let mut script = Script::get();
+    let fields: [(&[u8], &[u8]); 3] = [
+        (b"workload", b"cart-v1"),
+        (b"namespace", b"shop"),
+        (b"service", b"cart"),
+    ];
+    script
+        .properties
+        .push(("filter_state.upstream_peer", pairs(&fields).into_bytes()));
+    if version == "1.29" {
+        script
+            .properties
+            .push(("filter_state.upstream_peer_obj", Vec::new()));
+        for (field, value) in [
+            ("filter_state.upstream_peer_obj.workload", "cart-v1"),
+            ("filter_state.upstream_peer_obj.namespace", "shop"),
+            ("filter_state.upstream_peer_obj.service", "cart"),
+            ("filter_state.upstream_peer_obj.revision", ""),
+            ("filter_state.upstream_peer_obj.cluster", ""),
+        ] {
+            script.properties.push((field, value.into()));
+        }
+    }
+    host.play(&root, &script);
+    host.tick(&mut root);
+    host
+}
+
+#[test]
+fn istios_peers_of_every_version_are_named() {
+    for version in ["1.25", "1.29"] {
+        let host = play_on_istio(version);
+        assert_eq!(host.stat("attributes.failed"), 0, "{version}");
+        let spans = host.spans();
+        let client = spans.iter().find(|span| span.kind() == SpanKind::Client);
+        let found = |key| attribute(&client.unwrap().attributes, key);
+        assert_eq!(found("service.peer.name").as_deref(), Some("cart"));
+        assert_eq!(found("service.peer.namespace").as_deref(), Some("shop"));
+        assert_eq!(found("spanmesh.peer.workload").as_deref(), Some("cart-v1"));
+        assert_eq!(found("spanmesh.peer.revision"), None);
+        let log = &host.logs()[0].attributes;
+        assert_eq!(attribute(log, "service.peer.name"), None);
+        let upstream = attribute(log, "spanmesh.upstream.peer.workload");
+        assert_eq!(upstream.as_deref(), Some("cart-v1"));
+    }
 }
 
 #[test]

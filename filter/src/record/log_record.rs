@@ -16,6 +16,7 @@ use spanmesh_otlp::encode::{
 
 use super::{AttributeWriter, Identity, Record, Side, address, text};
 use crate::semconv;
+use crate::stream::Attributes;
 
 /// Field numbers of `LogRecord`.
 mod field {
@@ -66,14 +67,32 @@ pub(crate) fn encode(record: &Record<'_>, identity: Option<&Identity>, out: &mut
         semconv::HTTP_RESPONSE_BODY_SIZE,
         record.attributes.response_size,
     );
-    writer.millis(semconv::DURATION_MS, record.attributes.duration);
-    if let Some(latency) = record.attributes.upstream_latency {
-        writer.millis(semconv::UPSTREAM_LATENCY_MS, latency);
-    }
+    write_timing(record.attributes, &mut writer);
+    record.write_other_peer(&mut writer);
     if let Some(identity) = identity {
         put_bytes(out, field::TRACE_ID, identity.trace_id.as_bytes());
         put_bytes(out, field::SPAN_ID, identity.span_id.as_bytes());
         put_fixed32(out, field::FLAGS, u32::from(identity.flags));
+    }
+}
+
+/// How long the request and its parts took, and over what.
+fn write_timing(attributes: &Attributes<'_>, writer: &mut AttributeWriter<'_>) {
+    writer.millis(semconv::DURATION_MS, attributes.duration);
+    if let Some(wait) = attributes.upstream_connection_wait {
+        writer.millis(semconv::UPSTREAM_CONNECTION_WAIT_MS, wait);
+    }
+    if let Some(first_byte) = attributes.upstream_first_byte {
+        writer.int(semconv::UPSTREAM_FIRST_BYTE_MS, first_byte);
+    }
+    if let Some(duration) = attributes.upstream_duration {
+        writer.millis(semconv::UPSTREAM_DURATION_MS, duration);
+    }
+    if attributes.upstream_attempts > 0 {
+        writer.int(semconv::UPSTREAM_ATTEMPTS, attributes.upstream_attempts);
+    }
+    if let Some(id) = attributes.connection_id {
+        writer.int(semconv::CONNECTION_ID, id);
     }
 }
 

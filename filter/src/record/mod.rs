@@ -7,6 +7,7 @@ mod address;
 mod flags;
 pub(crate) mod log_record;
 mod outcome;
+mod peer;
 pub(crate) mod span;
 mod text;
 
@@ -162,6 +163,7 @@ impl<'a> Record<'a> {
         }
         self.write_response(writer);
         self.write_upstream(writer);
+        self.write_peer(writer);
     }
 
     fn write_request(&self, writer: &mut AttributeWriter<'_>) {

@@ -7,7 +7,11 @@ use prost::Message;
 use super::*;
 use crate::testing::{attribute, config};
 
-fn records(side: Side, request: &Request<'_>, attributes: &Attributes<'_>) -> (Span, LogRecord) {
+pub(super) fn records(
+    side: Side,
+    request: &Request<'_>,
+    attributes: &Attributes<'_>,
+) -> (Span, LogRecord) {
     let document = r#"{"limits": {"attribute_value_bytes": 64}, "spans": {"routes": ["/r/{id}"]}}"#;
     let config = config(document);
     let record = Record::new(side, request, attributes, 42, &config);
@@ -39,7 +43,7 @@ fn check(attributes: &[KeyValue], expected: &[&str]) {
     assert_eq!(found, expected);
 }
 
-fn request<'a>() -> Request<'a> {
+pub(super) fn request<'a>() -> Request<'a> {
     Request {
         method: b"GET",
         target: b"/a/b?x=1&sig=s",
@@ -51,7 +55,7 @@ fn request<'a>() -> Request<'a> {
     }
 }
 
-fn attributes<'a>() -> Attributes<'a> {
+pub(super) fn attributes<'a>() -> Attributes<'a> {
     Attributes {
         start_time: 1_000_000_000,
         duration: 2_500_000,
@@ -62,7 +66,10 @@ fn attributes<'a>() -> Attributes<'a> {
         source_address: b"10.0.0.2:4711",
         upstream_address: b"10.0.0.3:80",
         upstream_attempts: 1,
-        upstream_latency: Some(1_250_000),
+        upstream_duration: Some(1_250_000),
+        upstream_connection_wait: Some(500_000),
+        upstream_first_byte: Some(1),
+        connection_id: Some(9),
         response_code_details: b"via_upstream",
         cluster_name: b"inbound|8080||",
         route_name: b"default",
@@ -96,8 +103,12 @@ fn a_server_span_has_the_conventions_attributes_with_their_types() {
     with_sizes.extend([
         "http.request.body.size=int 3",
         "http.response.body.size=int 4",
+        "spanmesh.connection.id=int 9",
         "spanmesh.duration_ms=double 2.5",
-        "spanmesh.upstream.latency_ms=double 1.25",
+        "spanmesh.upstream.attempts=int 1",
+        "spanmesh.upstream.connection_wait_ms=double 0.5",
+        "spanmesh.upstream.duration_ms=double 1.25",
+        "spanmesh.upstream.first_byte_ms=int 1",
     ]);
     with_sizes.sort_unstable();
     check(&log.attributes, &with_sizes);

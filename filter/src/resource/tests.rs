@@ -110,3 +110,19 @@ fn gateways_say_so_in_their_ids() {
     );
     assert!(is_gateway(&host));
 }
+
+#[test]
+fn istios_nodes_say_so_in_their_ids() {
+    let host = FakeHost::default();
+    assert!(!is_istio(&host));
+    for (id, expected) in [
+        ("sidecar~10.0.0.7~cart-0.shop~shop.svc.cluster.local", true),
+        ("router~10.0.0.7~gw-0.shop~shop.svc.cluster.local", true),
+        ("waypoint~10.0.0.7~wp-0.shop~shop.svc.cluster.local", true),
+        ("edge-1", false),
+        ("sidecar-1", false),
+    ] {
+        host.set_property("xds.node.id", id.as_bytes());
+        assert_eq!(is_istio(&host), expected, "{id}");
+    }
+}

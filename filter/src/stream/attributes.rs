@@ -4,6 +4,8 @@
 //! and timestamps are 8 bytes, little-endian, the latter two in nanoseconds. An attribute that is
 //! missing would fail the whole expression, hence the `has`.
 
+use super::peer::{FIELDS, Peer};
+
 /// The attributes, in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -21,55 +23,120 @@ pub(super) enum Attribute {
     UpstreamAddress,
     UpstreamAttempts,
     UpstreamTransportFailure,
-    UpstreamLatency,
+    UpstreamDuration,
+    UpstreamConnectionWait,
+    UpstreamFirstByte,
+    ConnectionId,
     RouteName,
     ClusterName,
     ListenerDirection,
+    DownstreamPrincipal,
+    UpstreamPrincipal,
+    DownstreamPeer,
+    UpstreamPeer,
 }
 
-/// Each attribute's path, and whether it is there on every stream.
-pub(super) const ATTRIBUTES: [(Attribute, &[&str], bool); COUNT] = [
-    (Attribute::StartTime, &["request", "time"], true),
-    (Attribute::Duration, &["request", "duration"], false),
-    (Attribute::ResponseCode, &["response", "code"], false),
-    (Attribute::ResponseFlags, &["response", "flags"], true),
-    (
+/// An attribute, where it is found, and how it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    attribute: Attribute,
+    pub(super) path: &'static [&'static str],
+    presence: Presence,
+    need: Need,
+}
+
+/// When an attribute is there, and so how CEL has to ask for it.
+#[derive(Clone, Copy, Debug)]
+enum Presence {
+    /// On every stream.
+    Always,
+    /// On some.
+    Maybe,
+    /// On some; its last name is a key of a map and no identifier.
+    MaybeKey,
+    /// On some, as one of the two objects of a [`Peer`].
+    Peer,
+}
+
+/// What an attribute is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Records,
+    Logs,
+    Peers,
+}
+
+/// What is to be known of streams beyond what every record needs. Each attribute costs time, in
+/// Envoy, on every request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// What only access log records have.
+    pub(crate) logs: bool,
+    /// The peers that Istio's proxy knows.
+    pub(crate) peers: bool,
+}
+
+/// The list.
+pub(super) const ATTRIBUTES: [Entry; COUNT] = [
+    always(Attribute::StartTime, &["request", "time"]),
+    maybe(Attribute::Duration, &["request", "duration"]),
+    maybe(Attribute::ResponseCode, &["response", "code"]),
+    always(Attribute::ResponseFlags, &["response", "flags"]),
+    maybe(
         Attribute::ResponseCodeDetails,
         &["response", "code_details"],
-        false,
     ),
-    (Attribute::GrpcStatus, &["response", "grpc_status"], false),
-    (Attribute::Protocol, &["request", "protocol"], false),
-    (Attribute::RequestSize, &["request", "size"], true),
-    (Attribute::ResponseSize, &["response", "size"], true),
-    (Attribute::SourceAddress, &["source", "address"], false),
-    (Attribute::UpstreamAddress, &["upstream", "address"], false),
-    (
+    maybe(Attribute::GrpcStatus, &["response", "grpc_status"]),
+    maybe(Attribute::Protocol, &["request", "protocol"]),
+    always(Attribute::RequestSize, &["request", "size"]).only_for(Need::Logs),
+    always(Attribute::ResponseSize, &["response", "size"]).only_for(Need::Logs),
+    maybe(Attribute::SourceAddress, &["source", "address"]),
+    maybe(Attribute::UpstreamAddress, &["upstream", "address"]),
+    maybe(
         Attribute::UpstreamAttempts,
         &["upstream", "request_attempt_count"],
-        false,
     ),
-    (
+    maybe(
         Attribute::UpstreamTransportFailure,
         &["upstream", "transport_failure_reason"],
-        false,
     ),
-    (
-        Attribute::UpstreamLatency,
+    maybe(
+        Attribute::UpstreamDuration,
         &["response", "backend_latency"],
-        false,
+    )
+    .only_for(Need::Logs),
+    maybe(
+        Attribute::UpstreamConnectionWait,
+        &["upstream", "cx_pool_ready_duration"],
+    )
+    .only_for(Need::Logs),
+    Entry {
+        attribute: Attribute::UpstreamFirstByte,
+        path: &["response", "headers", "x-envoy-upstream-service-time"],
+        presence: Presence::MaybeKey,
+        need: Need::Logs,
+    },
+    maybe(Attribute::ConnectionId, &["connection", "id"]).only_for(Need::Logs),
+    maybe(Attribute::RouteName, &["xds", "route_name"]),
+    maybe(Attribute::ClusterName, &["xds", "cluster_name"]),
+    maybe(Attribute::ListenerDirection, &["xds", "listener_direction"]),
+    maybe(
+        Attribute::DownstreamPrincipal,
+        &["connection", "uri_san_peer_certificate"],
     ),
-    (Attribute::RouteName, &["xds", "route_name"], false),
-    (Attribute::ClusterName, &["xds", "cluster_name"], false),
-    (
-        Attribute::ListenerDirection,
-        &["xds", "listener_direction"],
-        false,
+    maybe(
+        Attribute::UpstreamPrincipal,
+        &["upstream", "uri_san_peer_certificate"],
     ),
+    peer(
+        Attribute::DownstreamPeer,
+        &["filter_state", "downstream_peer"],
+    ),
+    peer(Attribute::UpstreamPeer, &["filter_state", "upstream_peer"]),
 ];
 
 /// How many attributes there are.
-pub(super) const COUNT: usize = Attribute::ListenerDirection as usize + 1;
+pub(super) const COUNT: usize = Attribute::UpstreamPeer as usize + 1;
 
 /// The direction of the listener that took a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,11 +171,24 @@ pub(crate) struct Attributes<'a> {
     pub(crate) upstream_address: &'a [u8],
     pub(crate) upstream_attempts: u64,
     pub(crate) upstream_transport_failure: &'a [u8],
-    /// Nanoseconds.
-    pub(crate) upstream_latency: Option<u64>,
+    /// From the first byte sent upstream to the last byte of the response. Nanoseconds.
+    pub(crate) upstream_duration: Option<u64>,
+    /// How long the last attempt waited for a connection upstream. Nanoseconds.
+    pub(crate) upstream_connection_wait: Option<u64>,
+    /// From the end of the request to the first byte of the response, as Envoy tells the client.
+    /// Milliseconds.
+    pub(crate) upstream_first_byte: Option<u64>,
+    /// Envoy's number of the downstream connection.
+    pub(crate) connection_id: Option<u64>,
     pub(crate) route_name: &'a [u8],
     pub(crate) cluster_name: &'a [u8],
     pub(crate) listener_direction: Direction,
+    /// The first URI of the client certificate's alternative names.
+    pub(crate) downstream_principal: &'a [u8],
+    /// The first URI of the upstream certificate's alternative names.
+    pub(crate) upstream_principal: &'a [u8],
+    pub(crate) downstream_peer: Peer<'a>,
+    pub(crate) upstream_peer: Peer<'a>,
 }
 
 impl<'a> Attributes<'a> {
@@ -128,10 +208,17 @@ impl<'a> Attributes<'a> {
             upstream_address,
             upstream_attempts,
             upstream_transport_failure,
-            upstream_latency,
+            upstream_duration,
+            upstream_connection_wait,
+            upstream_first_byte,
+            connection_id,
             route_name,
             cluster_name,
             listener_direction,
+            downstream_principal,
+            upstream_principal,
+            downstream_peer,
+            upstream_peer,
         ] = values;
         Self {
             start_time: number(start_time).unwrap_or(0),
@@ -149,7 +236,10 @@ impl<'a> Attributes<'a> {
             upstream_address,
             upstream_attempts: number(upstream_attempts).unwrap_or(0),
             upstream_transport_failure,
-            upstream_latency: number(upstream_latency),
+            upstream_duration: number(upstream_duration),
+            upstream_connection_wait: number(upstream_connection_wait),
+            upstream_first_byte: decimal(upstream_first_byte),
+            connection_id: number(connection_id),
             route_name,
             cluster_name,
             listener_direction: match number(listener_direction) {
@@ -157,68 +247,107 @@ impl<'a> Attributes<'a> {
                 Some(2) => Direction::Outbound,
                 _ => Direction::Unspecified,
             },
+            downstream_principal,
+            upstream_principal,
+            downstream_peer: Peer::new(downstream_peer),
+            upstream_peer: Peer::new(upstream_peer),
         }
     }
 }
 
-/// The CEL text of the list.
-pub(super) fn expression() -> String {
-    let mut text = String::from("[");
-    for (at, (_, path, always)) in ATTRIBUTES.iter().enumerate() {
-        let path = path.join(".");
-        if at > 0 {
-            text.push(',');
-        }
-        if *always {
-            text.push_str(&path);
-        } else {
-            text.push_str(&format!("has({path})?{path}:\"\""));
+// The places of the list are those of the names.
+const _: () = {
+    let mut rest = ATTRIBUTES.as_slice();
+    while let [before @ .., last] = rest {
+        assert!(last.attribute as usize == before.len());
+        rest = before;
+    }
+};
+
+impl Entry {
+    const fn only_for(self, need: Need) -> Self {
+        Self { need, ..self }
+    }
+
+    /// Whether it is to be read at all.
+    pub(super) fn is_wanted(&self, wanted: Wanted) -> bool {
+        match self.need {
+            Need::Records => true,
+            Need::Logs => wanted.logs,
+            Need::Peers => wanted.peers,
         }
     }
-    text.push(']');
-    text
+
+    /// Its item in the CEL list; what is missing is empty.
+    fn item(&self) -> String {
+        let path = self.path.join(".");
+        match self.presence {
+            Presence::Always => path,
+            Presence::Maybe => format!("has({path})?{path}:\"\""),
+            Presence::MaybeKey => match self.path {
+                [map @ .., key] => {
+                    let map = map.join(".");
+                    format!("\"{key}\" in {map}?{map}[\"{key}\"]:\"\"")
+                }
+                [] => path,
+            },
+            Presence::Peer => {
+                let fields = FIELDS.map(|field| format!("{path}_obj.{field}")).join(",");
+                format!("has({path}_obj)?[{fields}]:has({path})?{path}:\"\"")
+            }
+        }
+    }
+}
+
+const fn always(attribute: Attribute, path: &'static [&'static str]) -> Entry {
+    Entry {
+        attribute,
+        path,
+        presence: Presence::Always,
+        need: Need::Records,
+    }
+}
+
+const fn maybe(attribute: Attribute, path: &'static [&'static str]) -> Entry {
+    Entry {
+        presence: Presence::Maybe,
+        ..always(attribute, path)
+    }
+}
+
+const fn peer(attribute: Attribute, path: &'static [&'static str]) -> Entry {
+    Entry {
+        presence: Presence::Peer,
+        need: Need::Peers,
+        ..always(attribute, path)
+    }
+}
+
+/// The CEL text of the list; what is not wanted has its place and is empty.
+pub(super) fn expression(wanted: Wanted) -> String {
+    let items = ATTRIBUTES.map(|entry| {
+        if entry.is_wanted(wanted) {
+            entry.item()
+        } else {
+            String::from("\"\"")
+        }
+    });
+    format!("[{}]", items.join(","))
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_le_bytes)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pairs::tests::pairs;
-
-    #[test]
-    fn the_table_is_in_the_order_of_the_list() {
-        for (at, (attribute, _, _)) in ATTRIBUTES.iter().enumerate() {
-            assert_eq!(*attribute as usize, at);
-        }
-    }
-
-    #[test]
-    fn only_what_may_be_missing_is_asked_for_with_has() {
-        let text = expression();
-        assert!(text.starts_with("[request.time,has(request.duration)?request.duration:\"\","));
-        assert!(text.contains(",response.flags,") && text.ends_with(":\"\"]"));
-    }
-
-    #[test]
-    fn numbers_are_eight_bytes_and_text_is_as_it_is() {
-        let code = 503u64.to_le_bytes();
-        let mut list: Vec<(&[u8], &[u8])> = vec![(b"", b""); COUNT];
-        list[Attribute::ResponseCode as usize].0 = &code;
-        list[Attribute::ResponseCodeDetails as usize].0 = b"via_upstream";
-        list[Attribute::GrpcStatus as usize].0 = b"short";
-        let list = pairs(&list);
-        let mut values: [&[u8]; COUNT] = [b""; COUNT];
-        for (value, (found, _)) in values.iter_mut().zip(&list) {
-            *value = found;
-        }
-        let attributes = Attributes::new(values);
-        assert_eq!(attributes.response_code, 503);
-        assert_eq!(attributes.response_code_details, b"via_upstream");
-        assert_eq!(attributes.grpc_status, None);
-        assert_eq!(attributes.upstream_latency, None);
-        assert_eq!(attributes.listener_direction, Direction::Unspecified);
-    }
+/// A number in digits.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    str::from_utf8(digits)
+        .ok()
+        .filter(|_| is_number)?
+        .parse()
+        .ok()
 }
+
+#[cfg(test)]
+mod tests;

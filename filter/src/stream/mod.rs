@@ -8,19 +8,20 @@
 //! for the encodings.
 
 mod attributes;
+mod peer;
 
 use self::attributes::{ATTRIBUTES, COUNT};
-pub(crate) use self::attributes::{Attributes, Direction};
+pub(crate) use self::attributes::{Attributes, Direction, Wanted};
+pub(crate) use self::peer::Peer;
 use crate::host::{Expression, ExpressionError, Host};
 use crate::pairs::Pairs;
 
 /// How a root context reads the attributes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Reader {
-    /// All with one expression.
-    Expression(Expression),
-    /// One property after the other.
-    Properties,
+pub(crate) struct Reader {
+    /// All of them; without it they are read one by one.
+    expression: Option<Expression>,
+    wanted: Wanted,
 }
 
 /// The attributes of one stream, as Envoy wrote them; a missing one is empty.
@@ -37,45 +38,41 @@ enum Values {
 
 impl Reader {
     /// Compiles the expression, or settles for single properties.
-    pub(crate) fn new(host: &impl Host) -> Self {
-        match host.create_expression(&attributes::expression()) {
-            Ok(expression) => Self::Expression(expression),
+    pub(crate) fn new(host: &impl Host, wanted: Wanted) -> Self {
+        let expression = match host.create_expression(&attributes::expression(wanted)) {
+            Ok(expression) => Some(expression),
             Err(ExpressionError::Unsupported) => {
                 log::info!("this Envoy has no expr_create; attributes are read one by one");
-                Self::Properties
+                None
             }
             Err(ExpressionError::Invalid) => {
                 log::warn!("this Envoy refuses the attribute expression; they are read one by one");
-                Self::Properties
+                None
             }
-        }
+        };
+        Self { expression, wanted }
     }
 
     /// Reads the current stream. The second value tells whether Envoy could not give the whole
     /// list at once although it should.
     pub(crate) fn read(self, host: &impl Host) -> (Stream, bool) {
-        let Self::Expression(expression) = self else {
-            return (
-                Stream {
-                    values: Values::Each(read_each(host)),
-                },
-                false,
-            );
+        let list = self.expression.map(|expression| host.evaluate(expression));
+        let failed = matches!(list, Some(None));
+        let values = match list.flatten() {
+            Some(list) => Values::List(Pairs::new(list)),
+            None => Values::Each(self.read_each(host)),
         };
-        match host.evaluate(expression) {
-            Some(list) => (
-                Stream {
-                    values: Values::List(Pairs::new(list)),
-                },
-                false,
-            ),
-            None => (
-                Stream {
-                    values: Values::Each(read_each(host)),
-                },
-                true,
-            ),
-        }
+        (Stream { values }, failed)
+    }
+
+    fn read_each(self, host: &impl Host) -> Box<[Vec<u8>; COUNT]> {
+        Box::new(ATTRIBUTES.map(|entry| {
+            if entry.is_wanted(self.wanted) {
+                host.property(entry.path).unwrap_or_default()
+            } else {
+                Vec::new()
+            }
+        }))
     }
 }
 
@@ -103,8 +100,4 @@ impl Default for Values {
     fn default() -> Self {
         Self::List(Pairs::default())
     }
-}
-
-fn read_each(host: &impl Host) -> Box<[Vec<u8>; COUNT]> {
-    Box::new(ATTRIBUTES.map(|(_, path, _)| host.property(path).unwrap_or_default()))
 }

@@ -1,0 +1,91 @@
+use super::*;
+use crate::pairs::tests::pairs;
+
+const ALL: Wanted = Wanted {
+    logs: true,
+    peers: true,
+};
+
+fn attributes<'a>(set: &[(Attribute, &'a [u8])]) -> Attributes<'a> {
+    let mut values: [&[u8]; COUNT] = [b""; COUNT];
+    for (attribute, value) in set {
+        values[*attribute as usize] = value;
+    }
+    Attributes::new(values)
+}
+
+#[test]
+fn only_what_may_be_missing_is_asked_for_with_has() {
+    let text = expression(ALL);
+    assert!(text.starts_with("[request.time,has(request.duration)?request.duration:\"\","));
+    assert!(text.contains(",response.flags,") && text.ends_with(":\"\"]"));
+}
+
+#[test]
+fn a_header_is_asked_for_as_a_key() {
+    let text = expression(ALL);
+    assert!(text.contains(
+        ",\"x-envoy-upstream-service-time\" in response.headers?\
+         response.headers[\"x-envoy-upstream-service-time\"]:\"\","
+    ));
+}
+
+#[test]
+fn a_peer_is_asked_for_as_the_newer_object_first() {
+    let text = expression(ALL);
+    assert!(text.contains(
+        ",has(filter_state.upstream_peer_obj)?[filter_state.upstream_peer_obj.workload,\
+         filter_state.upstream_peer_obj.namespace,filter_state.upstream_peer_obj.service,\
+         filter_state.upstream_peer_obj.revision,filter_state.upstream_peer_obj.cluster]:\
+         has(filter_state.upstream_peer)?filter_state.upstream_peer:\"\"]"
+    ));
+}
+
+#[test]
+fn what_nobody_wants_is_not_asked_for() {
+    let text = expression(Wanted::default());
+    for path in ["filter_state", "connection.id", "request.size", "x-envoy"] {
+        assert!(!text.contains(path), "{path}");
+    }
+    // The places of the others stay.
+    assert!(text.contains(",\"\",\"\",has(source.address)?"));
+    assert!(text.contains("connection.uri_san_peer_certificate"));
+}
+
+#[test]
+fn numbers_are_eight_bytes_and_text_is_as_it_is() {
+    let code = 503u64.to_le_bytes();
+    let attributes = attributes(&[
+        (Attribute::ResponseCode, &code),
+        (Attribute::ResponseCodeDetails, b"via_upstream"),
+        (Attribute::GrpcStatus, b"short"),
+        (Attribute::UpstreamPrincipal, b"spiffe://mesh/cart"),
+    ]);
+    assert_eq!(attributes.response_code, 503);
+    assert_eq!(attributes.response_code_details, b"via_upstream");
+    assert_eq!(attributes.grpc_status, None);
+    assert_eq!(attributes.upstream_duration, None);
+    assert_eq!(attributes.upstream_principal, b"spiffe://mesh/cart");
+    assert_eq!(attributes.listener_direction, Direction::Unspecified);
+}
+
+#[test]
+fn the_time_to_the_first_byte_is_in_digits() {
+    let first_byte = |text: &str| {
+        attributes(&[(Attribute::UpstreamFirstByte, text.as_bytes())]).upstream_first_byte
+    };
+    assert_eq!(first_byte("0"), Some(0));
+    assert_eq!(first_byte("1250"), Some(1250));
+    for text in ["", "+1", "1.5", "-1", "soon", "99999999999999999999"] {
+        assert_eq!(first_byte(text), None, "{text}");
+    }
+}
+
+#[test]
+fn peers_are_lists_in_the_list() {
+    let list = pairs(&[(b"cart-v1", b""), (b"shop", b"")]).into_bytes();
+    let attributes = attributes(&[(Attribute::DownstreamPeer, &list)]);
+    assert_eq!(attributes.downstream_peer.workload, b"cart-v1");
+    assert_eq!(attributes.downstream_peer.namespace, b"shop");
+    assert_eq!(attributes.upstream_peer, Peer::default());
+}
