@@ -131,12 +131,18 @@ def test_a_drained_shutdown_loses_nothing(run: Run, sink: Sink) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("rounds", [2, pytest.param(40, marks=pytest.mark.soak)])
 def test_an_abrupt_end_loses_at_most_the_last_interval(
-    run: Run, sink: Sink, rounds: int, record_property: Callable[[str, object], None]
+    run: Run,
+    sink: Sink,
+    rounds: int,
+    number: signal.Signals,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """What an Envoy dispatches while it exits never leaves it: the reason why flushes are often."""
     lost = kept = 0
+    oldest_lost = 0.0
     for round_number in range(rounds):
         solo = Solo(run, collector=sink.port)
         # Until the signal, so that there is always something unflushed.
@@ -144,19 +150,23 @@ def test_an_abrupt_end_loses_at_most_the_last_interval(
         while time.monotonic() < until:
             solo.driver.get(alone())
         ended = time.time_ns()
-        solo.envoy.process.send_signal(signal.SIGTERM)
+        solo.envoy.process.send_signal(number)
         solo.envoy.process.wait(10)
         time.sleep(0.3)
 
-        received = {span.request for span in sink.telemetry().spans}
-        missing = [made for made in solo.driver.made if made.mark not in received]
+        telemetry = sink.telemetry()
+        spans = {span.request for span in telemetry.spans}
+        logs = {record.request for record in telemetry.logs}
+        missing = [made for made in solo.driver.made if made.mark not in spans & logs]
         lost += len(missing)
         kept += len(solo.driver.made) - len(missing)
         # An interval, and the time that an export is on its way.
         oldest = ended - int((INTERVAL + 0.25) * 1e9)
         too_old = [made for made in missing if made.finished < oldest]
         assert not too_old, f"{len(too_old)} of {len(missing)} lost requests ended long before"
+        oldest_lost = max([oldest_lost, *((ended - made.finished) / 1e9 for made in missing)])
     record_property("lost", f"{lost} of {lost + kept} requests in {rounds} rounds")
+    record_property("oldest_lost_seconds", round(oldest_lost, 3))
 
 
 def test_the_collector_drains_when_it_ends(run: Run) -> None:
