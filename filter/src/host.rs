@@ -19,6 +19,9 @@ pub trait Host {
     /// The request headers; empty outside a stream.
     fn request_headers(&self) -> Pairs;
 
+    /// The first value of a request header; `None` where there is none.
+    fn request_header(&self, name: &str) -> Option<Vec<u8>>;
+
     /// Sets a request header in place of its first value, or adds it.
     fn set_request_header(&self, name: &str, value: &[u8]);
 

@@ -92,13 +92,16 @@ impl Http {
         };
         match std::mem::replace(&mut self.phase, Phase::Ignored) {
             Phase::Ignored => false,
-            Phase::Seen(seen) => match &seen.kept {
-                Some(kept) => active.record(host, &seen, &kept.request()),
-                None if active.is_recorded(&seen) => {
-                    active.record(host, &seen, &Request::new(&host.request_headers()))
+            Phase::Seen(seen) => {
+                active.look_for_overwriting(host, &seen);
+                match &seen.kept {
+                    Some(kept) => active.record(host, &seen, &kept.request()),
+                    None if active.is_recorded(&seen) => {
+                        active.record(host, &seen, &Request::new(&host.request_headers()))
+                    }
+                    None => active.record(host, &seen, &Request::default()),
                 }
-                None => active.record(host, &seen, &Request::default()),
-            },
+            }
             Phase::New => {
                 let headers = host.request_headers();
                 let request = Request::new(&headers);
@@ -148,6 +151,16 @@ impl Active {
                     upstream: None,
                 }
             }
+        }
+    }
+
+    /// Looks, now and then, whether the context that was written is still there.
+    fn look_for_overwriting(&self, host: &impl Host, seen: &Seen) {
+        let identity = seen.identity.as_ref().filter(|_| seen.has_span);
+        if let Some(identity) = identity {
+            let written = seen.upstream.unwrap_or(identity.span_id);
+            self.lookout
+                .look(host, &self.config.formats, written, &self.stats);
         }
     }
 

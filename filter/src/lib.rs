@@ -13,6 +13,7 @@ pub mod host;
 pub mod http;
 pub mod keep;
 mod kept;
+mod overwrite;
 pub mod pairs;
 mod path_template;
 mod propagation;

@@ -67,6 +67,13 @@ unsafe extern "C" {
         size: *mut usize,
     ) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,
         name: *const u8,
@@ -317,6 +324,16 @@ impl Host for Proxy {
 
     fn request_headers(&self) -> Pairs {
         header_map(REQUEST_HEADERS)
+    }
+
+    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
+        // SAFETY: the host reads a slice that lives through the call, and writes where `returned`
+        // says.
+        let value = returned(|data, size| unsafe {
+            proxy_get_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), data, size)
+        });
+        // Envoy answers Ok and nothing where there is no such header.
+        value.ok().filter(|value| !value.is_empty())
     }
 
     fn set_request_header(&self, name: &str, value: &[u8]) {

@@ -18,6 +18,7 @@ use crate::config::{Config, Environment, Role};
 use crate::export::{Budget, Envelope, Exporter};
 use crate::host::{Answer, CallToken, Host};
 use crate::http::Http;
+use crate::overwrite::Lookout;
 use crate::random::Random;
 use crate::resource::Resource;
 use crate::semconv;
@@ -71,6 +72,7 @@ pub(crate) struct Active {
     pub(crate) random: Random,
     pub(crate) exporter: RefCell<Exporter>,
     pub(crate) kept_bytes: Budget,
+    pub(crate) lookout: Lookout,
     /// Whether the node says that it is a gateway.
     node_is_gateway: bool,
     tick: Duration,
@@ -147,6 +149,7 @@ impl Root {
                     let _ = host.set_shared_data(&mark, b"1", 0);
                     host.set_tick_period(active.tick);
                 }
+                active.lookout.on_tick();
                 active.flush_when_due(host);
                 active.publish(host);
             }
@@ -242,6 +245,7 @@ impl Active {
             flushed: Cell::new(host.monotonic_clock()),
             mark: RefCell::new(Some(mark)),
             kept_bytes: worker.kept_bytes.clone(),
+            lookout: Lookout::default(),
             stats,
             config,
         }

@@ -34,6 +34,8 @@ pub struct Stats {
     pub invalid_b3: Counter,
     /// Requests whose `x-b3-*` headers were not valid.
     pub invalid_b3multi: Counter,
+    /// Requests that had another context than the filter's in the end, of those looked at.
+    pub propagation_overwritten: Counter,
     /// Requests whose attributes Envoy could not give.
     pub attributes_failed: Counter,
     /// Evaluations of a configured condition that failed.
@@ -101,6 +103,7 @@ impl Stats {
             invalid_tracestate: counter("propagation.invalid.tracestate"),
             invalid_b3: counter("propagation.invalid.b3"),
             invalid_b3multi: counter("propagation.invalid.b3multi"),
+            propagation_overwritten: counter("propagation.overwritten"),
             attributes_failed: counter("attributes.failed"),
             expressions_failed: counter("expressions.failed"),
             queue_bytes: Gauge::define(host, "queue_bytes"),
@@ -127,6 +130,7 @@ impl Stats {
             &self.invalid_tracestate,
             &self.invalid_b3,
             &self.invalid_b3multi,
+            &self.propagation_overwritten,
             &self.attributes_failed,
             &self.expressions_failed,
         ];

@@ -38,6 +38,8 @@ pub(crate) struct FakeHost {
     pub(crate) has_cel: Cell<bool>,
     expressions: RefCell<Vec<String>>,
     pub(crate) headers: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// How often a single header was asked for.
+    pub(crate) header_calls: Cell<usize>,
     pub(crate) properties: RefCell<HashMap<String, Vec<u8>>>,
     /// Why a call cannot be started, if it cannot.
     pub(crate) dispatch_error: Cell<Option<DispatchError>>,
@@ -89,6 +91,7 @@ impl Default for FakeHost {
             has_cel: Cell::default(),
             expressions: RefCell::default(),
             headers: RefCell::default(),
+            header_calls: Cell::default(),
             properties: RefCell::default(),
             dispatch_error: Cell::default(),
             calls: RefCell::default(),
@@ -337,6 +340,13 @@ impl Host for FakeHost {
             .map(|(name, value)| (name.as_slice(), value.as_slice()))
             .collect();
         pairs(&list)
+    }
+
+    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
+        self.header_calls.set(self.header_calls.get() + 1);
+        let headers = self.headers.borrow();
+        let found = headers.iter().find(|(found, _)| found == name.as_bytes());
+        found.map(|(_, value)| value.clone())
     }
 
     /// As Envoy does: the first value is replaced, further ones stay.
