@@ -18,6 +18,13 @@ const FIXED32: u64 = 5;
 /// How many bytes [`begin_message`] keeps for a length; enough for messages under 16 KiB.
 const RESERVED_LENGTH: usize = 2;
 
+/// The greatest field number whose tag has one byte.
+const MAX_SHORT_FIELD: u32 = 15;
+/// The tags of `KeyValue.key`, `KeyValue.value` and `AnyValue.string_value`.
+const KEY_TAG: u8 = 0x0a;
+const VALUE_TAG: u8 = 0x12;
+const STRING_TAG: u8 = 0x0a;
+
 /// A message under construction, from [`begin_message`] to [`end_message`].
 ///
 /// Messages nest: the one begun last is ended first.
@@ -114,8 +121,24 @@ pub fn end_message(out: &mut Vec<u8>, message: OpenMessage) {
 
 /// Appends `KeyValue{key, AnyValue{string_value}}` as `field`. `value` has to be UTF-8 for the
 /// message to be valid.
-#[inline]
 pub fn put_string_attribute(out: &mut Vec<u8>, field: u32, key: &str, value: &[u8]) {
+    // The tag and length of the key, and those of the `AnyValue` and of the string in it.
+    const INNER_HEADS: usize = 2 + 4;
+    /// The greatest length of one byte.
+    const SHORT: usize = 0x7f;
+    let length = key.len() + value.len() + INNER_HEADS;
+    if length <= SHORT && field <= MAX_SHORT_FIELD {
+        // As nearly all attributes are: each tag and each length has one byte, so that they can be
+        // written four at a time.
+        let tag = (field << 3) as u8 | LENGTH_DELIMITED as u8;
+        out.reserve(length + 2);
+        out.extend_from_slice(&[tag, length as u8, KEY_TAG, key.len() as u8]);
+        out.extend_from_slice(key.as_bytes());
+        let value_length = value.len() as u8;
+        out.extend_from_slice(&[VALUE_TAG, value_length + 2, STRING_TAG, value_length]);
+        out.extend_from_slice(value);
+        return;
+    }
     put_attribute_head(out, field, key, bytes_field_len(1, value.len()));
     put_bytes(out, 1, value);
 }
@@ -198,6 +221,25 @@ mod tests {
             let mut flat = vec![0xff];
             put_bytes(&mut flat, 3, &vec![7; size]);
             assert_eq!(nested, flat, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_string_attribute_is_the_same_however_long() {
+        for field in [1, 6, 9, 15, 16, 300] {
+            for size in [0usize, 1, 100, 119, 120, 121, 122, 127, 128, 300, 20_000] {
+                let value = vec![b'v'; size];
+                let mut any_value = Vec::new();
+                put_bytes(&mut any_value, 1, &value);
+                let mut key_value = Vec::new();
+                put_bytes(&mut key_value, 1, b"k");
+                put_bytes(&mut key_value, 2, &any_value);
+                let mut expected = Vec::new();
+                put_bytes(&mut expected, field, &key_value);
+                let mut out = Vec::new();
+                put_string_attribute(&mut out, field, "k", &value);
+                assert_eq!(out, expected, "field {field}, {size} bytes");
+            }
         }
     }
 

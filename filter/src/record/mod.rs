@@ -5,6 +5,7 @@
 
 mod address;
 mod flags;
+mod line;
 pub(crate) mod log_record;
 mod outcome;
 mod peer;
