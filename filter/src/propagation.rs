@@ -18,9 +18,6 @@ use crate::sampler::{Subject, Verdict};
 use crate::stats::Stats;
 use crate::trust::{Action, Passage};
 
-/// The header of W3C Baggage.
-const BAGGAGE: &str = "baggage";
-
 /// A request as it arrived.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrived<'a> {
@@ -170,8 +167,8 @@ impl Hop {
                 host.remove_request_header(name);
             }
         }
-        if self.passage.strips_baggage && has(BAGGAGE) {
-            host.remove_request_header(BAGGAGE);
+        if self.passage.strips_baggage && has(header::BAGGAGE) {
+            host.remove_request_header(header::BAGGAGE);
         }
         if !formats.contains(&Format::TraceContext) {
             return;

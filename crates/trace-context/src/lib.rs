@@ -1,14 +1,16 @@
 //! Trace context in HTTP headers: W3C Trace Context Level 2 and B3, read and written.
 //!
-//! Specifications: W3C Trace Context Level 2 (`traceparent`, `tracestate`), openzipkin/b3-propagation
-//! (`b3` and `X-B3-*`), OpenTelemetry "Propagators API" for the order of extraction.
+//! Specifications: W3C Trace Context Level 2 (`traceparent`, `tracestate`), W3C Baggage (read only),
+//! openzipkin/b3-propagation (`b3` and `X-B3-*`), OpenTelemetry "Propagators API" for the order of
+//! extraction.
 //!
 //! Input is bytes as they arrived. Every type that exists is valid: ids are never zero, a
 //! [`TraceState`] has at most 32 well-formed members. Nothing here allocates per member, formats with
 //! `core::fmt` on the way of a request, or can panic.
 //!
-//! Left out: baggage (passed through, never touched), the response headers (still a draft), making
-//! ids (the caller owns the generator), and the meaning of the `ot` member (the sampling crate).
+//! Left out: writing baggage (it is passed through, never touched), the response headers (still a
+//! draft), making ids (the caller owns the generator), and the meaning of the `ot` member (the
+//! sampling crate).
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -18,6 +20,7 @@
 )]
 
 pub mod b3;
+pub mod baggage;
 mod carrier;
 mod extract;
 mod hex;
@@ -40,6 +43,8 @@ pub mod header {
     pub const TRACEPARENT: &str = "traceparent";
     /// W3C vendors' list.
     pub const TRACESTATE: &str = "tracestate";
+    /// W3C Baggage.
+    pub const BAGGAGE: &str = "baggage";
     /// B3 in one header.
     pub const B3: &str = "b3";
     /// B3 trace id, 16 or 32 hex digits.
