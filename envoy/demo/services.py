@@ -7,6 +7,7 @@ query string is forwarded too, and tells the last service how to behave:
     delay_ms=N   answer after N milliseconds
     fail=CODE    answer with that status
     reset=1      close the connection without an answer
+    header=N:V   add this header to the answer; may be there several times
 
 `/headers` on each service answers with the headers that it received, as JSON. Standard library
 only, so that the container image needs nothing but Python.
@@ -22,6 +23,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -100,7 +102,9 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.close()
             self.connection.close()
             return
-        self._answer(int(wishes.get("fail", ["200"])[0]), {"service": self.server.name})
+        added = [header.split(":", 1) for header in wishes.get("header", [])]
+        content = {"service": self.server.name}
+        self._answer(int(wishes.get("fail", ["200"])[0]), content, added)
 
     def _ask(self, query: str) -> tuple[int, object]:
         """Ask the next service and return its status and answer."""
@@ -124,11 +128,15 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError:
             return response.status, body.decode(errors="replace")
 
-    def _answer(self, status: int, content: dict[str, object]) -> None:
+    def _answer(
+        self, status: int, content: Mapping[str, object], added: Iterable[Sequence[str]] = ()
+    ) -> None:
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
+        for name, value in added:
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -13,7 +13,13 @@ use crate::stats::Stats;
 #[derive(Debug)]
 pub(crate) struct Condition {
     expression: Expression,
-    /// Where it stands in the configuration.
+    failures: Failures,
+}
+
+/// What is told of a configured expression that fails on requests.
+#[derive(Debug)]
+pub(crate) struct Failures {
+    /// Where the expression stands in the configuration.
     path: String,
     was_logged: Cell<bool>,
 }
@@ -23,8 +29,7 @@ impl Condition {
     pub(crate) fn new(expression: Expression, path: String) -> Self {
         Self {
             expression,
-            path,
-            was_logged: Cell::new(false),
+            failures: Failures::new(path),
         }
     }
 
@@ -33,16 +38,31 @@ impl Condition {
         match host.evaluate(self.expression).as_deref() {
             Some([result @ (0 | 1)]) => *result == 1,
             found => {
-                stats.expressions_failed.add(1);
-                if !self.was_logged.replace(true) {
-                    let reason = match found {
-                        Some(_) => "gives no boolean",
-                        None => "fails",
-                    };
-                    log::warn!("{} {reason} on a request, and so does not hold", self.path);
-                }
+                let what = match found {
+                    Some(_) => "gives no boolean on a request, and so does not hold",
+                    None => "fails on a request, and so does not hold",
+                };
+                self.failures.count(stats, what);
                 false
             }
+        }
+    }
+}
+
+impl Failures {
+    /// Of the expression that stands at `path` in the configuration.
+    pub(crate) fn new(path: String) -> Self {
+        Self {
+            path,
+            was_logged: Cell::new(false),
+        }
+    }
+
+    /// Counts one more, and logs the first.
+    pub(crate) fn count(&self, stats: &Stats, what: &str) {
+        stats.expressions_failed.add(1);
+        if !self.was_logged.replace(true) {
+            log::warn!("{} {what}", self.path);
         }
     }
 }

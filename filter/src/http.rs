@@ -9,6 +9,8 @@ use std::rc::Rc;
 
 use spanmesh_trace_context::SpanId;
 
+use crate::access_log::AccessLog;
+use crate::capture::Captured;
 use crate::config::Role;
 use crate::export::Signal;
 use crate::host::Host;
@@ -80,7 +82,9 @@ impl Http {
         }
         let mut seen = active.seen(&headers, hop);
         if active.is_recorded(&seen) {
-            seen.kept = Kept::new(&request, active.config.value_limit, &active.kept_bytes);
+            let captured = active.captured(&headers);
+            let value_limit = active.config.value_limit;
+            seen.kept = Kept::new(&request, captured, value_limit, &active.kept_bytes);
         }
         self.phase = Phase::Seen(seen);
     }
@@ -95,11 +99,13 @@ impl Http {
             Phase::Seen(seen) => {
                 active.look_for_overwriting(host, &seen);
                 match &seen.kept {
-                    Some(kept) => active.record(host, &seen, &kept.request()),
+                    Some(kept) => active.record(host, &seen, &kept.request(), kept.captured()),
                     None if active.is_recorded(&seen) => {
-                        active.record(host, &seen, &Request::new(&host.request_headers()))
+                        let headers = host.request_headers();
+                        let captured = active.captured(&headers);
+                        active.record(host, &seen, &Request::new(&headers), &captured)
                     }
-                    None => active.record(host, &seen, &Request::default()),
+                    None => active.record(host, &seen, &Request::default(), &Captured::default()),
                 }
             }
             Phase::New => {
@@ -109,7 +115,7 @@ impl Http {
                     return false;
                 }
                 let seen = active.seen(&headers, active.hop(host, &headers, &request));
-                active.record(host, &seen, &request)
+                active.record(host, &seen, &request, &active.captured(&headers))
             }
         }
     }
@@ -164,15 +170,44 @@ impl Active {
         }
     }
 
-    /// Whether any record is made of a request.
+    /// Whether any record may be made of a request.
     fn is_recorded(&self, seen: &Seen) -> bool {
-        seen.sampled || self.config.access_log || self.config.keep.is_on()
+        self.has_span(seen) || self.config.access_log.is_some()
+    }
+
+    /// Whether a span may be made of a request.
+    fn has_span(&self, seen: &Seen) -> bool {
+        seen.sampled || (seen.has_span && self.config.keep.is_on())
+    }
+
+    fn captured(&self, headers: &Pairs) -> Captured {
+        self.config
+            .capture
+            .request(headers, self.config.value_limit)
+    }
+
+    /// The access log records' configuration, if the current stream has one.
+    fn access_log(&self, host: &impl Host) -> Option<&AccessLog> {
+        let access_log = self.config.access_log.as_ref()?;
+        if access_log.wants(host, &self.stats) {
+            return Some(access_log);
+        }
+        self.stats.logs_filtered.add(1);
+        None
     }
 
     /// Makes the records of a request that has ended. Returns whether a batch is full.
-    fn record(&self, host: &impl Host, seen: &Seen, request: &Request<'_>) -> bool {
+    fn record(
+        &self,
+        host: &impl Host,
+        seen: &Seen,
+        request: &Request<'_>,
+        captured: &Captured,
+    ) -> bool {
         self.stats.requests.add(1);
-        if !self.is_recorded(seen) {
+        // Before anything that only a record needs.
+        let access_log = self.access_log(host);
+        if access_log.is_none() && !self.has_span(seen) {
             self.count_sampled_out();
             return false;
         }
@@ -187,7 +222,8 @@ impl Active {
             0
         };
         let side = self.side(&attributes);
-        let record = Record::new(side, request, &attributes, now, &self.config);
+        let facts = |side| Record::new(side, request, captured, &attributes, now, &self.config);
+        let record = facts(side);
         let may_be_kept = seen.has_span && !seen.sampled;
         let kept = may_be_kept
             .then(|| self.config.keep.reason(&record))
@@ -201,8 +237,7 @@ impl Active {
                 });
                 let was_tried = !attributes.upstream_address.is_empty();
                 if let Some(span_id) = seen.upstream.filter(|_| was_tried) {
-                    let upstream =
-                        Record::new(Side::Client, request, &attributes, now, &self.config);
+                    let upstream = facts(Side::Client);
                     let identity = identity.child(span_id);
                     exporter.record(Signal::Traces, |out| {
                         span::encode(&upstream, &identity, kept, out);
@@ -211,10 +246,12 @@ impl Active {
             }
             _ => self.count_sampled_out(),
         }
-        if self.config.access_log {
+        if let Some(access_log) = access_log {
+            let results = access_log.additions.evaluate(host);
+            let added = access_log.additions.read(&results, &self.stats);
             let identity = seen.identity.as_ref();
             exporter.record(Signal::Logs, |out| {
-                log_record::encode(&record, identity, out);
+                log_record::encode(&record, identity, &added, out);
             });
         }
         exporter.is_full()

@@ -5,6 +5,7 @@
 //! within a budget of the VM. Over it nothing is kept, and the records are made of what Envoy still
 //! has of the request at its end, after other filters and the route have changed it.
 
+use crate::capture::Captured;
 use crate::export::Budget;
 use crate::request::Request;
 
@@ -20,6 +21,7 @@ pub(crate) struct Kept {
     values: Box<[u8]>,
     /// In bytes; a value is cut long before this type ends.
     lengths: [u32; VALUES],
+    captured: Captured,
     /// Where the memory is counted.
     budget: Budget,
 }
@@ -29,6 +31,7 @@ impl Kept {
     /// is no room.
     pub(crate) fn new<'a>(
         request: &Request<'a>,
+        captured: Captured,
         value_limit: usize,
         budget: &Budget,
     ) -> Option<Self> {
@@ -48,14 +51,20 @@ impl Kept {
             upgrade: cut(request.upgrade, value_limit),
         });
         let lengths = values.map(<[u8]>::len);
-        if !budget.take(lengths.iter().sum(), MAX_KEPT) {
+        if !budget.take(lengths.iter().sum::<usize>() + captured.size(), MAX_KEPT) {
             return None;
         }
         Some(Self {
             values: values.concat().into(),
             lengths: lengths.map(|length| length as u32),
+            captured,
             budget: budget.clone(),
         })
+    }
+
+    /// What was captured of the request.
+    pub(crate) fn captured(&self) -> &Captured {
+        &self.captured
     }
 
     /// The request, as far as it was kept.
@@ -96,7 +105,8 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.budget.give_back(self.values.len());
+        self.budget
+            .give_back(self.values.len() + self.captured.size());
     }
 }
 
@@ -140,7 +150,13 @@ mod tests {
     fn a_kept_request_has_the_values_of_the_headers() {
         let list: Vec<(&[u8], &[u8])> = NAMES.iter().map(|name| (*name, *name)).collect();
         let headers = pairs(&list);
-        let kept = Kept::new(&Request::new(&headers), 100, &Budget::default()).unwrap();
+        let kept = Kept::new(
+            &Request::new(&headers),
+            Captured::default(),
+            100,
+            &Budget::default(),
+        )
+        .unwrap();
         assert_eq!(values(&kept.request()), NAMES);
         assert_eq!(values(&kept.request()), values(&Request::new(&headers)));
     }
@@ -154,7 +170,7 @@ mod tests {
             (b"x-other", &long),
         ]);
         let budget = Budget::default();
-        let kept = Kept::new(&Request::new(&headers), 1000, &budget).unwrap();
+        let kept = Kept::new(&Request::new(&headers), Captured::default(), 1000, &budget).unwrap();
         assert_eq!(
             (kept.request().target.len(), kept.request().user_agent.len()),
             (2000, 1000)
@@ -169,7 +185,7 @@ mod tests {
         let budget = Budget::default();
         assert!(budget.take(MAX_KEPT - 3, MAX_KEPT));
         let headers = pairs(&[(b":path", b"/long")]);
-        assert!(Kept::new(&Request::new(&headers), 1000, &budget).is_none());
+        assert!(Kept::new(&Request::new(&headers), Captured::default(), 1000, &budget).is_none());
         assert_eq!(budget.held(), MAX_KEPT - 3);
     }
 }

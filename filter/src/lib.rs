@@ -6,6 +6,8 @@
 //! [`export`] batches them and brings them to a collector; [`root`] holds the configuration and
 //! the life of both.
 
+pub mod access_log;
+pub mod capture;
 mod condition;
 pub mod config;
 pub mod export;

@@ -1,5 +1,5 @@
-//! Proxy-WASM's serialised list of pairs: header maps and CEL lists, which are read in place, and
-//! the headers of calls.
+//! Proxy-WASM's serialised list of pairs: header maps and CEL lists, which are read in place, the
+//! headers of calls, and what is kept of a header map until a request's end.
 //!
 //! Layout (proxy-wasm-cpp-host, `pairs_util`): `u32 count`, then `count` times `u32 name length,
 //! u32 value length`, then all names and values, each followed by a NUL; integers are
@@ -44,9 +44,28 @@ impl Pairs {
         Self(bytes)
     }
 
+    /// Writes pairs; none take no memory.
+    pub(crate) fn of(list: &[(&[u8], &[u8])]) -> Self {
+        if list.is_empty() {
+            Self::default()
+        } else {
+            Self(encode(list))
+        }
+    }
+
     /// The pairs in order.
     pub fn iter(&self) -> Iter<'_> {
         Iter::new(&self.0)
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// How many bytes it takes.
+    pub fn size(&self) -> usize {
+        self.0.len()
     }
 
     /// The value of the first pair with this name.

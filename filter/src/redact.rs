@@ -16,7 +16,7 @@ const DEFAULT_KEYS: [&str; 5] = [
 ];
 
 /// What stands in place of a secret.
-const REDACTED: &[u8] = b"REDACTED";
+pub(crate) const REDACTED: &[u8] = b"REDACTED";
 
 /// The query keys whose values are secret.
 #[derive(Clone, Debug)]

@@ -233,11 +233,11 @@ impl Active {
             worker.random.clone(),
         );
         let wanted = Wanted {
-            logs: config.access_log,
+            logs: config.access_log.is_some(),
             peers: crate::resource::is_istio(host),
         };
         Self {
-            attributes: Reader::new(host, wanted),
+            attributes: Reader::new(host, wanted, &config.capture.response_headers),
             random: worker.random.clone(),
             exporter: RefCell::new(exporter),
             node_is_gateway: crate::resource::is_gateway(host),

@@ -35,6 +35,15 @@ pub(crate) const URL_QUERY: &str = "url.query";
 pub(crate) const URL_SCHEME: &str = "url.scheme";
 pub(crate) const USER_AGENT_ORIGINAL: &str = "user_agent.original";
 
+/// Before the name of a captured header.
+pub(crate) const HTTP_REQUEST_HEADER: &str = "http.request.header.";
+/// Before the name of a captured header.
+pub(crate) const HTTP_RESPONSE_HEADER: &str = "http.response.header.";
+/// Before the name of a captured header of a gRPC request.
+pub(crate) const RPC_REQUEST_METADATA: &str = "rpc.request.metadata.";
+/// Before the name of a captured header of the response to a gRPC request.
+pub(crate) const RPC_RESPONSE_METADATA: &str = "rpc.response.metadata.";
+
 pub(crate) const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 pub(crate) const SERVICE_NAME: &str = "service.name";
 pub(crate) const SERVICE_NAMESPACE: &str = "service.namespace";
@@ -121,3 +130,62 @@ pub(crate) const DOWNSTREAM_PEER: PeerNames = PeerNames {
     cluster: "spanmesh.downstream.peer.cluster",
     principal: "spanmesh.downstream.peer.principal",
 };
+
+/// Every attribute that a span or an access log record may have, but for captured ones and those
+/// with names of our own.
+const OF_RECORDS: &[&str] = &[
+    CLIENT_ADDRESS,
+    ERROR_TYPE,
+    HTTP_REQUEST_BODY_SIZE,
+    HTTP_REQUEST_METHOD,
+    HTTP_REQUEST_METHOD_ORIGINAL,
+    HTTP_REQUEST_RESEND_COUNT,
+    HTTP_RESPONSE_BODY_SIZE,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    NETWORK_PEER_ADDRESS,
+    NETWORK_PEER_PORT,
+    NETWORK_PROTOCOL_VERSION,
+    RPC_METHOD,
+    RPC_RESPONSE_STATUS_CODE,
+    RPC_SYSTEM_NAME,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+    URL_FULL,
+    URL_PATH,
+    URL_QUERY,
+    URL_SCHEME,
+    USER_AGENT_ORIGINAL,
+    SERVICE_PEER_NAME,
+    SERVICE_PEER_NAMESPACE,
+];
+
+/// Whether spans or access log records have an attribute of this name, or may get one.
+pub(crate) fn is_of_records(name: &str) -> bool {
+    name.starts_with("spanmesh.") || OF_RECORDS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every name here that is one of a record, and so neither of the resource nor our own.
+    #[test]
+    fn no_attribute_of_the_records_is_forgotten() {
+        let source = include_str!("semconv.rs");
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        let values = source.split(": &str =").skip(1);
+        let names = values.filter_map(|rest| rest.split('"').nth(1));
+        let is_other = |name: &str| {
+            let others = ["https:", "spanmesh", "k8s."];
+            others.iter().any(|it| name.starts_with(it))
+                || (name.starts_with("service.") && !name.starts_with("service.peer."))
+        };
+        let names = names.filter(|name| !name.ends_with('.') && !is_other(name));
+        let mut names: Vec<&str> = names.collect();
+        let mut listed = OF_RECORDS.to_vec();
+        names.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(names, listed);
+    }
+}

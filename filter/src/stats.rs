@@ -22,6 +22,8 @@ pub struct Stats {
     pub spans_sampled_out: Counter,
     /// Spans that were made although their trace is not sampled; part of `spans.emitted`.
     pub spans_kept: Counter,
+    /// Access log records that were not made because the filter's condition did not hold.
+    pub logs_filtered: Counter,
     /// Export calls that failed, whether they are tried again or not.
     pub exports_failed: Counter,
     /// From the start of an export call to its answer, whatever that is, in milliseconds.
@@ -38,7 +40,7 @@ pub struct Stats {
     pub propagation_overwritten: Counter,
     /// Requests whose attributes Envoy could not give.
     pub attributes_failed: Counter,
-    /// Evaluations of a configured condition that failed.
+    /// Evaluations of a configured expression that failed.
     pub expressions_failed: Counter,
     /// Bytes of records that are not delivered.
     pub queue_bytes: Gauge,
@@ -97,6 +99,7 @@ impl Stats {
             logs: RecordStats::define(host, "logs"),
             spans_sampled_out: counter("spans.sampled_out"),
             spans_kept: counter("spans.kept"),
+            logs_filtered: counter("logs.filtered"),
             exports_failed: counter("exports.failed"),
             export_latency: Histogram::define(host, "exports.latency_ms"),
             invalid_traceparent: counter("propagation.invalid.traceparent"),
@@ -125,6 +128,7 @@ impl Stats {
             &self.requests,
             &self.spans_sampled_out,
             &self.spans_kept,
+            &self.logs_filtered,
             &self.exports_failed,
             &self.invalid_traceparent,
             &self.invalid_tracestate,

@@ -1,6 +1,6 @@
 //! A scripted proxy for the tests, and the independent decoding of what the filter sends.
 
-mod cel;
+pub(crate) mod cel;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -57,6 +57,11 @@ pub(crate) struct FakeHost {
     pub(crate) shared_data_calls: Cell<usize>,
     /// What conditions come to, by their texts; others fail.
     pub(crate) conditions: RefCell<HashMap<String, bool>>,
+    /// What other expressions come to, by their texts, each as the list of its type and its value;
+    /// others fail.
+    pub(crate) values: RefCell<HashMap<String, Vec<Vec<u8>>>>,
+    /// The expressions that were evaluated, oldest first.
+    pub(crate) evaluated: RefCell<Vec<String>>,
 }
 
 /// A call that was started.
@@ -104,6 +109,8 @@ impl Default for FakeHost {
             shared: RefCell::default(),
             shared_data_calls: Cell::default(),
             conditions: RefCell::default(),
+            values: RefCell::default(),
+            evaluated: RefCell::default(),
         }
     }
 }
@@ -320,6 +327,9 @@ pub(crate) fn text(value: &AnyValue) -> String {
         Value::IntValue(number) => format!("int {number}"),
         Value::DoubleValue(number) => format!("double {number}"),
         Value::BoolValue(value) => format!("bool {value}"),
+        Value::ArrayValue(list) => {
+            format!("{:?}", list.values.iter().map(text).collect::<Vec<_>>())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -383,10 +393,11 @@ impl Host for FakeHost {
         Ok(Expression(expressions.len() as u32 - 1))
     }
 
-    /// Evaluates a list; see [`cel`].
+    /// Evaluates a condition or a list; see [`cel`].
     fn evaluate(&self, expression: Expression) -> Option<Vec<u8>> {
         let expressions = self.expressions.borrow();
         let text = &expressions[expression.0 as usize];
+        self.evaluated.borrow_mut().push(text.clone());
         if let Some(result) = self.conditions.borrow().get(text) {
             return Some(vec![u8::from(*result)]);
         }

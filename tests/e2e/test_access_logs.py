@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from rig import mesh
-from rig.bootstrap import any_of
+from rig.bootstrap import deny
 from rig.collector import Collector
 from rig.driver import Parent
 from rig.mesh import Mesh, Solo, alone
@@ -14,19 +12,6 @@ from rig.process import Run
 from rig.sink import Sink
 
 INFO, WARN, ERROR = 9, 13, 17
-
-
-def deny(prefix: str) -> dict[str, Any]:
-    """Return an RBAC filter that rejects a part of the paths."""
-    policy = {
-        "permissions": [{"url_path": {"path": {"prefix": prefix}}}],
-        "principals": [{"any": True}],
-    }
-    rules = {"action": "DENY", "policies": {"forbidden": policy}}
-    return {
-        "name": "envoy.filters.http.rbac",
-        "typed_config": any_of("envoy.extensions.filters.http.rbac.v3.RBAC", rules=rules),
-    }
 
 
 def test_a_record_follows_its_span(run: Run) -> None:

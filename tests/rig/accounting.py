@@ -3,7 +3,7 @@
 Records are counted by distinct ids, repeated deliveries apart. The filter's and the collector's
 own counters have to agree with what the driver saw; neither is believed alone:
 
-    filter     emitted = sent + rejected + dropped{reason} + queued
+    filter     emitted = sent + rejected + dropped{reason} + queued, filtered apart
     collector  accepted = sent + dropped{reason} + queued, refused apart
 """
 
@@ -30,6 +30,8 @@ class SignalAccount:
     """Distinct records that arrived and were demanded."""
     duplicates: int = 0
     missing: int = 0
+    filtered: int = 0
+    """Records that the filter's condition has to leave out."""
     surplus: int = 0
     """Records that arrived and that no request demands."""
     filters: SignalCounts = field(default_factory=SignalCounts)
@@ -148,7 +150,9 @@ def _check_request(
     found = Counter(f"{s.service} {KIND_NAMES.get(s.kind, s.kind)}" for s in spans)
     wanted = demanded if wish.sampled else Counter()
     # A log record has no kind: its service tells the hop.
-    demanded_logs = Counter(hop.service for hop in wish.hops if hop.logged)
+    logs_of_hops = Counter(hop.service for hop in wish.hops if hop.logged)
+    demanded_logs = logs_of_hops if wish.logged else Counter()
+    account.logs.filtered += (logs_of_hops - demanded_logs).total()
     found_logs = Counter(record.service for record in logs)
     for side, want, have in (
         (account.spans, wanted, found),
@@ -185,6 +189,10 @@ def _check_filters(account: Account, filters: Sequence[FilterStats], lossy: bool
         if counts.emitted != side.demanded:
             account.problems.append(
                 f"{side.name}: the filters emitted {counts.emitted}, demanded are {side.demanded}"
+            )
+        if counts.filtered != side.filtered:
+            account.problems.append(
+                f"{side.name}: the filters left out {counts.filtered}, demanded are {side.filtered}"
             )
         if counts.queued != 0:
             account.problems.append(f"{side.name}: {counts.queued} neither sent nor dropped")
@@ -259,7 +267,7 @@ def wait_for_records(
     After `timeout` seconds what has arrived is returned; the account then tells what is missing.
     """
     spans = sum(len(m.wish.hops) for m in made if m.wish.sampled)
-    logs = sum(hop.logged for m in made for hop in m.wish.hops)
+    logs = sum(hop.logged for m in made if m.wish.logged for hop in m.wish.hops)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         found = fetch()

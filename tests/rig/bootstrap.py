@@ -27,6 +27,19 @@ def any_of(type_name: str, **fields: Any) -> Document:
     return {"@type": f"type.googleapis.com/{type_name}", **fields}
 
 
+def deny(prefix: str) -> Document:
+    """Return an HTTP filter, RBAC, that rejects a part of the paths."""
+    policy = {
+        "permissions": [{"url_path": {"path": {"prefix": prefix}}}],
+        "principals": [{"any": True}],
+    }
+    rules = {"action": "DENY", "policies": {"forbidden": policy}}
+    return {
+        "name": "envoy.filters.http.rbac",
+        "typed_config": any_of("envoy.extensions.filters.http.rbac.v3.RBAC", rules=rules),
+    }
+
+
 @dataclass(frozen=True)
 class Filter:
     """How the filter is loaded."""

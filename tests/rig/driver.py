@@ -75,6 +75,8 @@ class Wish:
     status: int = 200
     sampled: bool = True
     """Without it there are access log records and no spans."""
+    logged: bool = True
+    """Without it `access_log.filter` leaves out the records."""
 
 
 @dataclass(frozen=True)

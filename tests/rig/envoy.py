@@ -25,6 +25,7 @@ class SignalCounts:
     emitted: int = 0
     sent: int = 0
     sampled_out: int = 0
+    filtered: int = 0
     retried: int = 0
     rejected: int = 0
     queue_full: int = 0
@@ -67,6 +68,7 @@ class FilterStats:
                 value("emitted"),
                 value("sent"),
                 value("sampled_out"),
+                value("filtered"),
                 value("retried"),
                 value("rejected"),
                 value("dropped.queue_full"),

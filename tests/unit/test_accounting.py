@@ -139,6 +139,19 @@ def test_counters_that_disagree_are_a_problem(counts: dict[str, int], problem: s
         accounting.take(MADE, whole(), filters=counted(**counts)).check()
 
 
+def test_what_the_filter_leaves_out_is_neither_missing_nor_forgotten() -> None:
+    received = whole()
+    received.logs.clear()
+    made = [replace(MADE[0], wish=replace(WISH, logged=False))]
+    (all_sent,) = counted()
+    filters = [replace(all_sent, logs=SignalCounts(filtered=3))]
+    accounting.take(made, received, filters=filters).check()
+    with pytest.raises(AssertionError, match="left out 0, demanded are 3"):
+        accounting.take(made, received, filters=[replace(filters[0], logs=SignalCounts())]).check()
+    with pytest.raises(AssertionError, match="too many"):
+        accounting.take(made, whole(), filters=filters).check()
+
+
 def test_a_counted_loss_holds_where_loss_may_be() -> None:
     received = whole()
     received.spans.pop()

@@ -6,7 +6,9 @@
 //!
 //! Left out: everything that needs the proxy (the node's metadata); see `resource`.
 
+mod access_log;
 mod boundary;
+mod capture;
 mod cluster;
 mod environment;
 mod export;
@@ -22,6 +24,8 @@ pub use self::cluster::Cluster;
 pub use self::environment::Environment;
 pub use self::export::{Export, Protocol};
 use self::section::Section;
+use crate::access_log::AccessLog;
+use crate::capture::Capture;
 use crate::host::Host;
 use crate::keep::Keep;
 use crate::path_template::PathTemplate;
@@ -55,8 +59,10 @@ pub struct Config {
     pub spans: bool,
     /// The templates of `http.route`, of which the first that matches counts.
     pub routes: Vec<PathTemplate>,
-    /// Whether access log records are made.
-    pub access_log: bool,
+    /// What access log records are made; `None` for none at all.
+    pub access_log: Option<AccessLog>,
+    /// The headers and the baggage that become attributes.
+    pub capture: Capture,
     /// What is taken out of URLs.
     pub redaction: Redaction,
     /// Attribute values are cut at this many bytes.
@@ -133,7 +139,6 @@ impl Config {
             AttributeValue::from_json,
         )?);
         let (spans, routes) = spans(document.section("spans")?)?;
-        let access_log = enabled(document.section("access_log")?)?;
         let config = Self {
             service: Service::read(document.section("service")?)?,
             resource_attributes,
@@ -144,7 +149,8 @@ impl Config {
             sampler: sampling::read(document.section("sampler")?, environment, host, plugin)?,
             spans,
             routes,
-            access_log,
+            access_log: access_log::read(document.section("access_log")?, host)?,
+            capture: capture::read(document.section("capture")?)?,
             redaction: redaction(document.section("redact")?)?,
             value_limit: value_limit(document.section("limits")?)?,
             export: export::read(

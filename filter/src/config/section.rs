@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::ConfigError;
 use crate::condition::Condition;
-use crate::host::{ExpressionError, Host};
+use crate::host::{Expression, ExpressionError, Host};
 use crate::sampler::Policy;
 
 /// No interval or timeout here makes sense beyond a day.
@@ -96,17 +96,28 @@ impl Section {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };
-        match host.create_expression(&text) {
-            Ok(expression) => Ok(Some(Condition::new(expression, self.path_of(key)))),
-            Err(ExpressionError::Unsupported) => Err(self.error(
-                key,
-                "this Envoy evaluates no CEL for Wasm filters".to_owned(),
-            )),
-            Err(ExpressionError::Invalid) => Err(self.error(
-                key,
-                format!("found {text:?}, expected CEL; Envoy's log says at info what is wrong"),
-            )),
-        }
+        let expression = self.expression(key, &text, host)?;
+        Ok(Some(Condition::new(expression, self.path_of(key))))
+    }
+
+    /// Compiles the text that was found at `key`.
+    pub(super) fn expression(
+        &self,
+        key: &str,
+        text: &str,
+        host: &impl Host,
+    ) -> Result<Expression, ConfigError> {
+        host.create_expression(text).map_err(|error| {
+            let message = match error {
+                ExpressionError::Unsupported => {
+                    "this Envoy evaluates no CEL for Wasm filters".to_owned()
+                }
+                ExpressionError::Invalid => {
+                    format!("found {text:?}, expected CEL; Envoy's log says at info what is wrong")
+                }
+            };
+            self.error(key, message)
+        })
     }
 
     /// Whether `key` is there.
@@ -268,7 +279,7 @@ impl Section {
         self.entries.remove(key).filter(|value| !value.is_null())
     }
 
-    fn path_of(&self, key: &str) -> String {
+    pub(super) fn path_of(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
     }
 }

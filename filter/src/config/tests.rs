@@ -36,7 +36,7 @@ fn an_absent_or_empty_document_has_every_default() {
         let config = config(document).unwrap();
         assert_eq!(config.formats, [Format::TraceContext]);
         assert_eq!(config.role, Role::Auto);
-        assert!(config.spans && config.access_log);
+        assert!(config.spans && config.access_log.is_some());
         assert_eq!(config.value_limit, 1024);
         let names: Vec<&str> = config.export.clusters.iter().map(Cluster::name).collect();
         assert_eq!(
@@ -98,7 +98,7 @@ fn every_key_is_read() {
     );
     assert_eq!(config.role, Role::Outbound);
     assert_eq!(config.formats, [Format::B3, Format::TraceContext]);
-    assert!(!config.spans && !config.access_log);
+    assert!(!config.spans && config.access_log.is_none());
     assert!(!config.sampler.parent_based && config.sampler.limit.is_some());
     let rules = &config.sampler.rules;
     assert_eq!(rules.len(), 4);
@@ -432,5 +432,95 @@ fn a_condition_on_an_envoy_without_cel_is_an_error() {
     assert!(
         message.contains("match.when: this Envoy evaluates no CEL"),
         "{message}"
+    );
+}
+
+#[test]
+fn captured_names_are_lower_case_and_once() {
+    let config = config(
+        r#"{"capture": {"request_headers": ["X-A", "x-t-*"], "response_headers": ["B", "b"],
+                        "baggage": ["User"], "unredacted": ["Cookie"]}}"#,
+    )
+    .unwrap();
+    let capture = &config.capture;
+    assert_eq!(capture.request_headers, ["x-a"]);
+    assert_eq!(capture.request_prefixes, ["x-t-"]);
+    assert_eq!(capture.response_headers, ["b"]);
+    assert_eq!(capture.baggage, ["User"]);
+    assert_eq!(capture.unredacted, ["cookie"]);
+}
+
+#[test]
+fn what_cannot_be_captured_or_added_is_named() {
+    let check = |section: &str, path: &str, part: &str| {
+        let message = refused(&format!("{{{section}}}"));
+        assert!(
+            message.starts_with(&format!("pluginConfig.{path}: ")),
+            "{message}"
+        );
+        assert!(message.contains(part), "{message} has no {part:?}");
+    };
+    for name in ["x a", ":path", "*", "x-*-y", "grüß", "x:y"] {
+        let section = format!(r#""capture": {{"request_headers": ["ok", "{name}"]}}"#);
+        check(
+            &section,
+            "capture.request_headers[1]",
+            "expected the name of a header",
+        );
+    }
+    check(
+        r#""capture": {"response_headers": ["x-*"]}"#,
+        "capture.response_headers[0]",
+        "only request_headers takes patterns",
+    );
+    check(
+        r#""capture": {"baggage": ["a b"]}"#,
+        "capture.baggage[0]",
+        "expected a key of W3C Baggage",
+    );
+    check(
+        r#""capture": {"baggage": ["url.path"]}"#,
+        "capture.baggage[0]",
+        "an attribute that the filter sets",
+    );
+    check(
+        r#""capture": {"unredacted": ["x-a"]}"#,
+        "capture.unredacted[0]",
+        "expected one of authentication-info, authorization",
+    );
+    check(
+        r#""capture": {"headers": []}"#,
+        "capture.headers",
+        "unknown key",
+    );
+    check(
+        r#""access_log": {"filter": "f("}"#,
+        "access_log.filter",
+        "expected CEL",
+    );
+    check(
+        r#""access_log": {"body": 1}"#,
+        "access_log.body",
+        "expected a string",
+    );
+    check(
+        r#""access_log": {"enabled": false, "body": "f("}"#,
+        "access_log.body",
+        "found \"f(\", expected CEL",
+    );
+    check(
+        r#""access_log": {"attributes": {"a.b": "f("}}"#,
+        "access_log.attributes.a.b",
+        "expected CEL",
+    );
+    check(
+        r#""access_log": {"attributes": {"a": 1}}"#,
+        "access_log.attributes.a",
+        "expected a string with a CEL expression",
+    );
+    check(
+        r#""access_log": {"attributes": {"": "1"}}"#,
+        "access_log.attributes",
+        "an empty one",
     );
 }

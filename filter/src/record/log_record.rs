@@ -8,11 +8,10 @@
 //! `time_unix_nano` is when the request began, as in a classic access log; `observed_time_unix_nano`
 //! is when it ended.
 
-use spanmesh_otlp::encode::{
-    begin_message, end_message, put_bytes, put_fixed32, put_fixed64, put_uint,
-};
+use spanmesh_otlp::encode::{put_bytes, put_fixed32, put_fixed64, put_uint};
 
-use super::{AttributeWriter, Identity, Record, Side, line};
+use super::{AttributeWriter, Identity, Record, Side, line, put_value};
+use crate::access_log::{Added, Value};
 use crate::semconv;
 use crate::stream::Attributes;
 
@@ -30,24 +29,33 @@ mod field {
     pub(super) const EVENT_NAME: u32 = 12;
 }
 
-/// `AnyValue.string_value`.
-const STRING_VALUE: u32 = 1;
-
-/// Appends the fields of the log record; `identity` is what it is linked to, if anything.
-pub(crate) fn encode(record: &Record<'_>, identity: Option<&Identity>, out: &mut Vec<u8>) {
+/// Appends the fields of the log record; `identity` is what it is linked to, if anything, and
+/// `added` what the user puts there.
+pub(crate) fn encode(
+    record: &Record<'_>,
+    identity: Option<&Identity>,
+    added: &Added<'_>,
+    out: &mut Vec<u8>,
+) {
     put_fixed64(out, field::TIME_UNIX_NANO, record.start);
     put_fixed64(out, field::OBSERVED_TIME_UNIX_NANO, record.end);
     let severity = record.outcome.severity;
     put_uint(out, field::SEVERITY_NUMBER, severity.number());
     put_bytes(out, field::SEVERITY_TEXT, severity.text().as_bytes());
     put_bytes(out, field::EVENT_NAME, semconv::ACCESS_LOG_EVENT.as_bytes());
-    let body = begin_message(out, field::BODY);
-    put_bytes(out, STRING_VALUE, line::line(record).as_bytes());
-    end_message(out, body);
+    match &added.body {
+        Some(value) => put_value(out, field::BODY, value, record.value_limit),
+        None => {
+            // Its parts are cut, each by itself.
+            let line = line::line(record);
+            put_value(out, field::BODY, &Value::Text(line.as_bytes()), usize::MAX);
+        }
+    }
     let mut writer = AttributeWriter {
         out,
         field: field::ATTRIBUTES,
         value_limit: record.value_limit,
+        added,
     };
     record.write_attributes(&mut writer);
     if record.side == Side::Client {
@@ -64,6 +72,7 @@ pub(crate) fn encode(record: &Record<'_>, identity: Option<&Identity>, out: &mut
     );
     write_timing(record.attributes, &mut writer);
     record.write_other_peer(&mut writer);
+    writer.put_added();
     if let Some(identity) = identity {
         put_bytes(out, field::TRACE_ID, identity.trace_id.as_bytes());
         put_bytes(out, field::SPAN_ID, identity.span_id.as_bytes());

@@ -15,12 +15,17 @@ mod text;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use spanmesh_otlp::encode::{put_double_attribute, put_int_attribute, put_string_attribute};
+use spanmesh_otlp::encode::{
+    begin_message, bytes_field_len, end_message, put_bytes, put_double_attribute, put_fixed64,
+    put_int_attribute, put_length, put_string_attribute, put_uint,
+};
 use spanmesh_trace_context::{SpanId, TraceId};
 
 pub(crate) use self::address::host_of;
 use self::outcome::{ErrorType, Outcome};
-pub(crate) use self::text::text;
+pub(crate) use self::text::{cut_for_text, text};
+use crate::access_log::{Added, Value};
+use crate::capture::{Capture, Captured};
 use crate::config::Config;
 use crate::redact;
 use crate::request::Request;
@@ -34,6 +39,23 @@ const METHODS: [&[u8]; 10] = [
     b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE",
     b"QUERY",
 ];
+
+/// `KeyValue.key`.
+const KEY: u32 = 1;
+/// `KeyValue.value`.
+const VALUE: u32 = 2;
+/// `AnyValue.string_value`.
+const STRING_VALUE: u32 = 1;
+/// `AnyValue.bool_value`.
+const BOOL_VALUE: u32 = 2;
+/// `AnyValue.int_value`.
+const INT_VALUE: u32 = 3;
+/// `AnyValue.double_value`.
+const DOUBLE_VALUE: u32 = 4;
+/// `AnyValue.array_value`.
+const ARRAY_VALUE: u32 = 5;
+/// `ArrayValue.values`.
+const VALUES: u32 = 1;
 
 /// The side of a request that is described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +96,8 @@ pub(crate) struct Link {
 pub(crate) struct Record<'a> {
     side: Side,
     request: &'a Request<'a>,
+    captured: &'a Captured,
+    capture: &'a Capture,
     attributes: &'a Attributes<'a>,
     grpc_method: Option<&'a [u8]>,
     query: Cow<'a, [u8]>,
@@ -94,6 +118,8 @@ struct AttributeWriter<'a> {
     /// The number of the record's `attributes` field.
     field: u32,
     value_limit: usize,
+    /// What the user has put there: its names are left out of the rest.
+    added: &'a Added<'a>,
 }
 
 impl Identity {
@@ -114,6 +140,7 @@ impl<'a> Record<'a> {
     pub(crate) fn new(
         side: Side,
         request: &'a Request<'a>,
+        captured: &'a Captured,
         attributes: &'a Attributes<'a>,
         now: u64,
         config: &'a Config,
@@ -127,6 +154,8 @@ impl<'a> Record<'a> {
         Self {
             side,
             request,
+            captured,
+            capture: &config.capture,
             attributes,
             grpc_method,
             query: config.redaction.query(request.query()),
@@ -165,6 +194,7 @@ impl<'a> Record<'a> {
         self.write_response(writer);
         self.write_upstream(writer);
         self.write_peer(writer);
+        self.write_captured(writer);
     }
 
     fn write_request(&self, writer: &mut AttributeWriter<'_>) {
@@ -256,6 +286,26 @@ impl<'a> Record<'a> {
         writer.text_if(semconv::ROUTE_NAME, self.attributes.route_name);
     }
 
+    fn write_captured(&self, writer: &mut AttributeWriter<'_>) {
+        let (request, response) = match self.grpc_method {
+            Some(_) => (
+                semconv::RPC_REQUEST_METADATA,
+                semconv::RPC_RESPONSE_METADATA,
+            ),
+            None => (semconv::HTTP_REQUEST_HEADER, semconv::HTTP_RESPONSE_HEADER),
+        };
+        for (name, values) in self.captured.headers() {
+            writer.texts([request, &String::from_utf8_lossy(name)], values);
+        }
+        let values = self.attributes.response_headers.values();
+        for (name, value) in self.capture.response(values) {
+            writer.texts([response, name], [value].into_iter());
+        }
+        for (key, value) in self.captured.baggage() {
+            writer.text_if(&String::from_utf8_lossy(key), value);
+        }
+    }
+
     /// The method, if the conventions list it.
     fn known_method(&self) -> Option<&'a [u8]> {
         METHODS
@@ -287,6 +337,9 @@ impl<'a> Record<'a> {
 
 impl AttributeWriter<'_> {
     fn text(&mut self, key: &str, value: &[u8]) {
+        if self.added.has(key) {
+            return;
+        }
         let value = text(value, self.value_limit);
         put_string_attribute(self.out, self.field, key, value.as_bytes());
     }
@@ -299,6 +352,9 @@ impl AttributeWriter<'_> {
     }
 
     fn int(&mut self, key: &str, value: u64) {
+        if self.added.has(key) {
+            return;
+        }
         put_int_attribute(
             self.out,
             self.field,
@@ -309,7 +365,37 @@ impl AttributeWriter<'_> {
 
     /// Nanoseconds as milliseconds.
     fn millis(&mut self, key: &str, nanos: u64) {
+        if self.added.has(key) {
+            return;
+        }
         put_double_attribute(self.out, self.field, key, nanos as f64 / 1e6);
+    }
+
+    /// A list of texts; the key is in two parts.
+    fn texts<'v>(&mut self, key: [&str; 2], values: impl Iterator<Item = &'v [u8]>) {
+        let [prefix, name] = key;
+        let is_added = |(added, _): &(&str, Value<'_>)| added.strip_prefix(prefix) == Some(name);
+        if self.added.attributes.iter().any(is_added) {
+            return;
+        }
+        let attribute = begin_message(self.out, self.field);
+        put_length(self.out, KEY, prefix.len() + name.len());
+        self.out.extend_from_slice(prefix.as_bytes());
+        self.out.extend_from_slice(name.as_bytes());
+        let value = begin_message(self.out, VALUE);
+        put_texts(self.out, values, self.value_limit);
+        end_message(self.out, value);
+        end_message(self.out, attribute);
+    }
+
+    /// What the user has put there.
+    fn put_added(&mut self) {
+        for (key, value) in &self.added.attributes {
+            let attribute = begin_message(self.out, self.field);
+            put_bytes(self.out, KEY, key.as_bytes());
+            put_value(self.out, VALUE, value, self.value_limit);
+            end_message(self.out, attribute);
+        }
     }
 
     fn host_port(&mut self, host_key: &str, port_key: &str, value: address::HostPort<'_>) {
@@ -330,6 +416,30 @@ impl AttributeWriter<'_> {
             address::host_port(address),
         );
     }
+}
+
+/// Appends an `AnyValue`.
+fn put_value(out: &mut Vec<u8>, field: u32, value: &Value<'_>, value_limit: usize) {
+    let message = begin_message(out, field);
+    match value {
+        Value::Text(value) => put_bytes(out, STRING_VALUE, text(value, value_limit).as_bytes()),
+        Value::Bool(value) => put_uint(out, BOOL_VALUE, u64::from(*value)),
+        Value::Int(value) => put_uint(out, INT_VALUE, *value as u64),
+        Value::Double(value) => put_fixed64(out, DOUBLE_VALUE, value.to_bits()),
+        Value::Texts(values) => put_texts(out, values.iter().copied(), value_limit),
+    }
+    end_message(out, message);
+}
+
+/// Appends a list of texts to an `AnyValue`.
+fn put_texts<'v>(out: &mut Vec<u8>, values: impl Iterator<Item = &'v [u8]>, value_limit: usize) {
+    let array = begin_message(out, ARRAY_VALUE);
+    for item in values {
+        let item = text(item, value_limit);
+        put_length(out, VALUES, bytes_field_len(STRING_VALUE, item.len()));
+        put_bytes(out, STRING_VALUE, item.as_bytes());
+    }
+    end_message(out, array);
 }
 
 #[cfg(test)]

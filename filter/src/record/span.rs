@@ -9,6 +9,7 @@ use spanmesh_otlp::encode::{
 };
 
 use super::{AttributeWriter, Identity, Record, Side, text};
+use crate::access_log::Added;
 use crate::keep::Reason;
 use crate::semconv;
 
@@ -86,6 +87,7 @@ pub(crate) fn encode(
         out,
         field: field::ATTRIBUTES,
         value_limit: record.value_limit,
+        added: &Added::default(),
     };
     record.write_attributes(&mut writer);
     if let Some(reason) = kept {

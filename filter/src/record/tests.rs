@@ -14,7 +14,8 @@ pub(super) fn records(
 ) -> (Span, LogRecord) {
     let document = r#"{"limits": {"attribute_value_bytes": 64}, "spans": {"routes": ["/r/{id}"]}}"#;
     let config = config(document);
-    let record = Record::new(side, request, attributes, 42, &config);
+    let captured = Captured::default();
+    let record = Record::new(side, request, &captured, attributes, 42, &config);
     let identity = Identity {
         trace_id: TraceId::from_bytes([1; 16]).unwrap(),
         span_id: SpanId::from_bytes([2; 8]).unwrap(),
@@ -26,7 +27,7 @@ pub(super) fn records(
     };
     let (mut span, mut log) = (Vec::new(), Vec::new());
     span::encode(&record, &identity, None, &mut span);
-    log_record::encode(&record, Some(&identity), &mut log);
+    log_record::encode(&record, Some(&identity), &Added::default(), &mut log);
     (
         Span::decode(span.as_slice()).unwrap(),
         LogRecord::decode(log.as_slice()).unwrap(),

@@ -18,6 +18,12 @@ pub(crate) fn text(bytes: &[u8], limit: usize) -> Cow<'_, str> {
     }
 }
 
+/// What of `bytes` is enough for [`text`] with this limit.
+pub(crate) fn cut_for_text(bytes: &[u8], limit: usize) -> &[u8] {
+    // What is left of a character at this end lies beyond the limit, and does not become U+FFFD.
+    bytes.get(..limit.saturating_add(3)).unwrap_or(bytes)
+}
+
 fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         return text;
@@ -54,6 +60,14 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn nothing_that_is_cut_before_is_missing(bytes: Vec<u8>, text_before: String, limit in 0usize..40) {
+            for bytes in [bytes.as_slice(), text_before.as_bytes()] {
+                let cut = cut_for_text(bytes, limit);
+                proptest::prop_assert_eq!(text(cut, limit), text(bytes, limit));
+            }
+        }
+
         #[test]
         fn the_limit_holds_for_any_bytes(bytes: Vec<u8>, limit in 0usize..40) {
             assert!(text(&bytes, limit).len() <= limit);

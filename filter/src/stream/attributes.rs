@@ -4,6 +4,7 @@
 //! and timestamps are 8 bytes, little-endian, the latter two in nanoseconds. An attribute that is
 //! missing would fail the whole expression, hence the `has`.
 
+use super::ResponseHeaders;
 use super::peer::{FIELDS, Peer};
 
 /// The attributes, in the order of the list.
@@ -189,6 +190,7 @@ pub(crate) struct Attributes<'a> {
     pub(crate) upstream_principal: &'a [u8],
     pub(crate) downstream_peer: Peer<'a>,
     pub(crate) upstream_peer: Peer<'a>,
+    pub(crate) response_headers: ResponseHeaders<'a>,
 }
 
 impl<'a> Attributes<'a> {
@@ -251,6 +253,7 @@ impl<'a> Attributes<'a> {
             upstream_principal,
             downstream_peer: Peer::new(downstream_peer),
             upstream_peer: Peer::new(upstream_peer),
+            response_headers: ResponseHeaders::default(),
         }
     }
 }
@@ -285,10 +288,7 @@ impl Entry {
             Presence::Always => path,
             Presence::Maybe => format!("has({path})?{path}:\"\""),
             Presence::MaybeKey => match self.path {
-                [map @ .., key] => {
-                    let map = map.join(".");
-                    format!("\"{key}\" in {map}?{map}[\"{key}\"]:\"\"")
-                }
+                [map @ .., name] => key(&map.join("."), name),
                 [] => path,
             },
             Presence::Peer => {
@@ -323,16 +323,24 @@ const fn peer(attribute: Attribute, path: &'static [&'static str]) -> Entry {
     }
 }
 
-/// The CEL text of the list; what is not wanted has its place and is empty.
-pub(super) fn expression(wanted: Wanted) -> String {
-    let items = ATTRIBUTES.map(|entry| {
+/// The CEL text of the list, and of these response headers after it; what is not wanted has its
+/// place and is empty.
+pub(super) fn expression(wanted: Wanted, headers: &[String]) -> String {
+    let attributes = ATTRIBUTES.iter().map(|entry| {
         if entry.is_wanted(wanted) {
             entry.item()
         } else {
             String::from("\"\"")
         }
     });
+    let headers = headers.iter().map(|name| key("response.headers", name));
+    let items: Vec<String> = attributes.chain(headers).collect();
     format!("[{}]", items.join(","))
+}
+
+/// The item for a key of a map. Neither a name in the code nor one of a header has a quote in it.
+fn key(map: &str, key: &str) -> String {
+    format!("\"{key}\" in {map}?{map}[\"{key}\"]:\"\"")
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

@@ -2,7 +2,8 @@
 //!
 //! A CEL list of all [`attributes`] is compiled when the configuration arrives and evaluated once per
 //! stream; Envoy answers in the pairs layout. One call costs about half of one call per attribute.
-//! On an Envoy without `expr_create` the same attributes are read one by one.
+//! On an Envoy without `expr_create` the same attributes are read one by one. The response headers
+//! that are captured come after the fixed list.
 //!
 //! Source: Envoy's attributes documentation, and `source/extensions/common/wasm/{context,foreign}.cc`
 //! for the encodings.
@@ -16,16 +17,18 @@ pub(crate) use self::peer::Peer;
 use crate::host::{Expression, ExpressionError, Host};
 use crate::pairs::Pairs;
 
-/// How a root context reads the attributes.
-#[derive(Clone, Copy, Debug)]
+/// Reads the attributes for a root context.
+#[derive(Debug)]
 pub(crate) struct Reader {
-    /// All of them; without it they are read one by one.
+    /// Reads all of them; without it they are read one by one.
     expression: Option<Expression>,
     wanted: Wanted,
+    /// The response headers that are read after the fixed list.
+    headers: Vec<String>,
 }
 
 /// The attributes of one stream, as Envoy wrote them; a missing one is empty.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stream {
     values: Values,
 }
@@ -33,13 +36,21 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 enum Values {
     List(Pairs),
-    Each(Box<[Vec<u8>; COUNT]>),
+    Each(Vec<Vec<u8>>),
+}
+
+/// The values of the response headers that the reader was made for, each empty if the header was
+/// not there. Several values of one header are joined by commas.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ResponseHeaders<'a> {
+    stream: Option<&'a Stream>,
 }
 
 impl Reader {
-    /// Compiles the expression, or settles for single properties.
-    pub(crate) fn new(host: &impl Host, wanted: Wanted) -> Self {
-        let expression = match host.create_expression(&attributes::expression(wanted)) {
+    /// Compiles the expression, or settles for single properties. `headers` are names of response
+    /// headers in lower case.
+    pub(crate) fn new(host: &impl Host, wanted: Wanted, headers: &[String]) -> Self {
+        let expression = match host.create_expression(&attributes::expression(wanted, headers)) {
             Ok(expression) => Some(expression),
             Err(ExpressionError::Unsupported) => {
                 log::info!("this Envoy has no expr_create; attributes are read one by one");
@@ -50,12 +61,16 @@ impl Reader {
                 None
             }
         };
-        Self { expression, wanted }
+        Self {
+            expression,
+            wanted,
+            headers: headers.to_vec(),
+        }
     }
 
     /// Reads the current stream. The second value tells whether Envoy could not give the whole
     /// list at once although it should.
-    pub(crate) fn read(self, host: &impl Host) -> (Stream, bool) {
+    pub(crate) fn read(&self, host: &impl Host) -> (Stream, bool) {
         let list = self.expression.map(|expression| host.evaluate(expression));
         let failed = matches!(list, Some(None));
         let values = match list.flatten() {
@@ -65,14 +80,18 @@ impl Reader {
         (Stream { values }, failed)
     }
 
-    fn read_each(self, host: &impl Host) -> Box<[Vec<u8>; COUNT]> {
-        Box::new(ATTRIBUTES.map(|entry| {
+    fn read_each(&self, host: &impl Host) -> Vec<Vec<u8>> {
+        let attributes = ATTRIBUTES.iter().map(|entry| {
             if entry.is_wanted(self.wanted) {
-                host.property(entry.path).unwrap_or_default()
+                host.property(entry.path)
             } else {
-                Vec::new()
+                None
             }
-        }))
+        });
+        let headers = self.headers.iter();
+        let headers = headers.map(|name| host.property(&["response", "headers", name]));
+        let values = attributes.chain(headers);
+        values.map(Option::unwrap_or_default).collect()
     }
 }
 
@@ -87,17 +106,30 @@ impl Stream {
                 }
             }
             Values::Each(each) => {
-                for (value, found) in values.iter_mut().zip(each.iter()) {
+                for (value, found) in values.iter_mut().zip(each) {
                     *value = found;
                 }
             }
         }
-        Attributes::new(values)
+        Attributes {
+            response_headers: ResponseHeaders { stream: Some(self) },
+            ..Attributes::new(values)
+        }
+    }
+
+    /// The value at a place of the list.
+    fn value(&self, at: usize) -> Option<&[u8]> {
+        match &self.values {
+            Values::List(list) => list.iter().nth(at).map(|(value, _)| value),
+            Values::Each(each) => each.get(at).map(Vec::as_slice),
+        }
     }
 }
 
-impl Default for Values {
-    fn default() -> Self {
-        Self::List(Pairs::default())
+impl<'a> ResponseHeaders<'a> {
+    /// In the order of the reader's names.
+    pub(crate) fn values(self) -> impl Iterator<Item = &'a [u8]> {
+        let stream = self.stream;
+        (COUNT..).map_while(move |at| stream?.value(at))
     }
 }

@@ -1,5 +1,6 @@
-//! As much of CEL as the filter's own list of attributes has: lists, paths, keys, texts, and
-//! conditions of the forms `has(path)?a:b` and `"key" in path?a:b`.
+//! As much of CEL as the filter's own expressions have: lists, paths, keys, texts, and conditions of
+//! the forms `has(path)?a:b` and `"key" in path?a:b`. What users write comes to what the test says,
+//! by its text.
 
 use super::FakeHost;
 use crate::host::Host;
@@ -7,6 +8,9 @@ use crate::pairs::tests::pairs;
 
 /// What a text comes to in the encoding of properties; `None` if a path in it is missing.
 pub(super) fn evaluate(host: &FakeHost, text: &str) -> Option<Vec<u8>> {
+    if let Some((list, _)) = text.split_once("].map(v,") {
+        return users_list(host, list);
+    }
     if let Some((condition, rest)) = cut(text, '?') {
         let (then, otherwise) = cut(rest, ':').expect("a condition has two branches");
         let branch = if holds(host, condition) {
@@ -29,11 +33,26 @@ pub(super) fn evaluate(host: &FakeHost, text: &str) -> Option<Vec<u8>> {
         values.push(evaluate(host, item)?);
         rest = after;
     }
+    Some(list_of(&values))
+}
+
+/// A list as a host writes it.
+pub(crate) fn list_of(values: &[Vec<u8>]) -> Vec<u8> {
     let list: Vec<(&[u8], &[u8])> = values
         .iter()
         .map(|value| (value.as_slice(), b"".as_slice()))
         .collect();
-    Some(pairs(&list).into_bytes())
+    pairs(&list).into_bytes()
+}
+
+/// `[(one\n),(other\n)`, each with its type.
+fn users_list(host: &FakeHost, list: &str) -> Option<Vec<u8>> {
+    let values = host.values.borrow();
+    let texts = list.split_terminator("\n)").map(|text| text.get(2..));
+    let typed: Option<Vec<_>> = texts
+        .map(|text| Some(list_of(values.get(text?)?)))
+        .collect();
+    Some(list_of(&typed?))
 }
 
 fn holds(host: &FakeHost, condition: &str) -> bool {

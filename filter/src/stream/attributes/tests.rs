@@ -16,14 +16,14 @@ fn attributes<'a>(set: &[(Attribute, &'a [u8])]) -> Attributes<'a> {
 
 #[test]
 fn only_what_may_be_missing_is_asked_for_with_has() {
-    let text = expression(ALL);
+    let text = expression(ALL, &[]);
     assert!(text.starts_with("[request.time,has(request.duration)?request.duration:\"\","));
     assert!(text.contains(",response.flags,") && text.ends_with(":\"\"]"));
 }
 
 #[test]
 fn a_header_is_asked_for_as_a_key() {
-    let text = expression(ALL);
+    let text = expression(ALL, &[]);
     assert!(text.contains(
         ",\"x-envoy-upstream-service-time\" in response.headers?\
          response.headers[\"x-envoy-upstream-service-time\"]:\"\","
@@ -31,8 +31,17 @@ fn a_header_is_asked_for_as_a_key() {
 }
 
 #[test]
+fn captured_headers_come_last() {
+    let text = expression(ALL, &["x-a".to_owned(), "b".to_owned()]);
+    assert!(text.ends_with(
+        ":\"\",\"x-a\" in response.headers?response.headers[\"x-a\"]:\"\",\
+         \"b\" in response.headers?response.headers[\"b\"]:\"\"]"
+    ));
+}
+
+#[test]
 fn a_peer_is_asked_for_as_the_newer_object_first() {
-    let text = expression(ALL);
+    let text = expression(ALL, &[]);
     assert!(text.contains(
         ",has(filter_state.upstream_peer_obj)?[filter_state.upstream_peer_obj.workload,\
          filter_state.upstream_peer_obj.namespace,filter_state.upstream_peer_obj.service,\
@@ -43,7 +52,7 @@ fn a_peer_is_asked_for_as_the_newer_object_first() {
 
 #[test]
 fn what_nobody_wants_is_not_asked_for() {
-    let text = expression(Wanted::default());
+    let text = expression(Wanted::default(), &[]);
     for path in ["filter_state", "connection.id", "request.size", "x-envoy"] {
         assert!(!text.contains(path), "{path}");
     }

@@ -1,0 +1,174 @@
+//! Headers and baggage that become attributes where the configuration names them.
+//!
+//! Source: semantic conventions 1.44.0, `http.request.header.<name>` and `http.response.header.<name>`
+//! (of gRPC `rpc.request.metadata.<name>` and `rpc.response.metadata.<name>`), lists of texts. They
+//! have no name for baggage: OpenTelemetry's baggage span processors take the key as it is.
+//!
+//! Request headers and baggage are taken when the request arrives, cut and redacted, and kept until
+//! its end. Response headers are read with Envoy's other attributes, in which several values of one
+//! name are joined by commas; the conventions allow that as a list of one text.
+
+use std::borrow::Cow;
+
+use spanmesh_trace_context::baggage;
+
+use crate::pairs::Pairs;
+use crate::record::cut_for_text;
+use crate::redact::REDACTED;
+
+/// Headers that carry credentials. Only their exact names capture them, and redacted at that.
+pub(crate) const SECRETS: [&str; 11] = [
+    "authentication-info",
+    "authorization",
+    "cookie",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "set-cookie",
+    "www-authenticate",
+    "x-amz-security-token",
+    "x-api-key",
+    "x-auth-token",
+];
+
+/// What is captured, as it is configured.
+#[derive(Debug, Default)]
+pub struct Capture {
+    /// Lower-case names.
+    pub(crate) request_headers: Vec<String>,
+    /// What the names of request headers begin with, lower-case.
+    pub(crate) request_prefixes: Vec<String>,
+    /// Lower-case names.
+    pub(crate) response_headers: Vec<String>,
+    /// Keys, case-sensitive.
+    pub(crate) baggage: Vec<String>,
+    /// Secrets whose values are shown.
+    pub(crate) unredacted: Vec<String>,
+}
+
+/// What was captured of one request; nothing takes no memory.
+#[derive(Debug, Default)]
+pub(crate) struct Captured(Option<Box<Parts>>);
+
+#[derive(Debug)]
+struct Parts {
+    /// Names and values as they arrived, redacted.
+    headers: Pairs,
+    /// Keys, each once, and decoded values.
+    baggage: Pairs,
+}
+
+/// Whether a header carries credentials; its name is lower-case.
+pub(crate) fn is_secret(name: &str) -> bool {
+    SECRETS.contains(&name)
+}
+
+impl Capture {
+    /// Takes what is configured out of the headers that arrived.
+    pub(crate) fn request(&self, headers: &Pairs, value_limit: usize) -> Captured {
+        let parts = Parts {
+            headers: self.headers(headers, value_limit),
+            baggage: self.baggage(headers, value_limit),
+        };
+        let is_empty = parts.headers.is_empty() && parts.baggage.is_empty();
+        Captured((!is_empty).then(|| Box::new(parts)))
+    }
+
+    fn headers(&self, headers: &Pairs, value_limit: usize) -> Pairs {
+        if self.request_headers.is_empty() && self.request_prefixes.is_empty() {
+            return Pairs::default();
+        }
+        let wanted = headers.iter().filter(|(name, _)| self.wants(name));
+        let shown = wanted.map(|(name, value)| {
+            let value = self.shown(name, cut_for_text(value, value_limit));
+            (name, value)
+        });
+        Pairs::of(&shown.collect::<Vec<_>>())
+    }
+
+    /// As in the SDKs, the last value of a key counts.
+    fn baggage(&self, headers: &Pairs, value_limit: usize) -> Pairs {
+        if self.baggage.is_empty() {
+            return Pairs::default();
+        }
+        let mut found: Vec<(&str, Cow<'_, str>)> = Vec::new();
+        for member in baggage::members(headers) {
+            let key = member.key();
+            if !self.baggage.iter().any(|wanted| wanted == key) {
+                continue;
+            }
+            match found.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, value)) => *value = member.value(),
+                None => found.push((key, member.value())),
+            }
+        }
+        let cut = found.iter().map(|(key, value)| {
+            let value = cut_for_text(value.as_bytes(), value_limit);
+            (key.as_bytes(), value)
+        });
+        Pairs::of(&cut.collect::<Vec<_>>())
+    }
+
+    /// The response headers that are captured, with what Envoy gave for each of them; one that was
+    /// not there is left out.
+    pub(crate) fn response<'a>(
+        &'a self,
+        values: impl Iterator<Item = &'a [u8]>,
+    ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let pairs = self.response_headers.iter().zip(values);
+        pairs
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.as_str(), self.shown(name.as_bytes(), value)))
+    }
+
+    fn wants(&self, name: &[u8]) -> bool {
+        let is_in = |names: &[String]| names.iter().any(|it| it.as_bytes() == name);
+        let begins = |prefix: &String| name.starts_with(prefix.as_bytes());
+        is_in(&self.request_headers)
+            || (self.request_prefixes.iter().any(begins) && !is_listed(&SECRETS, name))
+    }
+
+    /// The value, or what stands in its place.
+    fn shown<'a>(&self, name: &[u8], value: &'a [u8]) -> &'a [u8] {
+        if is_listed(&SECRETS, name) && !is_listed(&self.unredacted, name) {
+            REDACTED
+        } else {
+            value
+        }
+    }
+}
+
+impl Captured {
+    /// How many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        let parts = self.0.as_deref();
+        parts.map_or(0, |parts| parts.headers.size() + parts.baggage.size())
+    }
+
+    /// The headers in the order of their first values, each with all its values.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], impl Iterator<Item = &[u8]>)> {
+        let headers = || self.0.iter().flat_map(|parts| parts.headers.iter());
+        let is_first = move |at: usize, name: &[u8]| !headers().take(at).any(|(it, _)| it == name);
+        let firsts = headers().enumerate();
+        firsts
+            .filter(move |(at, (name, _))| is_first(*at, name))
+            .map(move |(at, (name, _))| {
+                let values = headers().skip(at).filter(move |(found, _)| *found == name);
+                (name, values.map(|(_, value)| value))
+            })
+    }
+
+    /// Keys and values.
+    pub(crate) fn baggage(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().flat_map(|parts| parts.baggage.iter())
+    }
+}
+
+fn is_listed(names: &[impl AsRef<str>], name: &[u8]) -> bool {
+    names
+        .iter()
+        .any(|listed| listed.as_ref().as_bytes() == name)
+}
+
+#[cfg(test)]
+mod tests;
