@@ -10,6 +10,7 @@ use spanmesh_otlp::encode::{
 
 use crate::config::{AttributeValue, Config};
 use crate::host::Host;
+use crate::record::text;
 use crate::semconv;
 
 /// `Resource.attributes`.
@@ -19,6 +20,9 @@ const UNKNOWN_SERVICE: &str = "unknown_service:envoy";
 /// Where the kind and the name of the owner begin in Istio's OWNER, such as
 /// `kubernetes://apis/apps/v1/namespaces/shop/deployments/cart`.
 const DEPLOYMENTS: &str = "/deployments/";
+/// So much of a text of the node is used, in bytes: more than any name in Kubernetes has, and
+/// little beside a batch, each of which carries the resource.
+const MAX_NODE_TEXT: usize = 1024;
 
 /// How the ids of Istio's nodes begin.
 const ISTIO_PROXIES: [&str; 3] = ["sidecar~", "router~", "waypoint~"];
@@ -138,8 +142,8 @@ pub(crate) fn is_istio(host: &impl Host) -> bool {
 fn node(host: &impl Host, path: &[&str]) -> Option<String> {
     let at = |root: &[&str]| host.property(&[root, path].concat());
     let value = at(&["xds", "node"]).or_else(|| at(&["node"]))?;
-    let text = String::from_utf8_lossy(&value).into_owned();
-    (!text.is_empty()).then_some(text)
+    let text = text(&value, MAX_NODE_TEXT);
+    (!text.is_empty()).then(|| text.into_owned())
 }
 
 #[cfg(test)]

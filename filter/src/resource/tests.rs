@@ -126,3 +126,12 @@ fn istios_nodes_say_so_in_their_ids() {
         assert_eq!(is_istio(&host), expected, "{id}");
     }
 }
+
+#[test]
+fn what_the_node_says_is_cut() {
+    let host = FakeHost::default();
+    host.set_property("xds.node.cluster", "é".repeat(5000).as_bytes());
+    let resource = resource(&host, "");
+    let name = attribute(&resource.attributes, "service.name").unwrap();
+    assert_eq!(name, "é".repeat(512));
+}
