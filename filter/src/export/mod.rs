@@ -13,7 +13,7 @@ mod batch;
 mod budget;
 mod call;
 mod complaint;
-mod response;
+pub(crate) mod response;
 mod retry;
 
 use std::collections::VecDeque;
@@ -218,7 +218,11 @@ impl Exporter {
             max_in_flight
         };
         while self.in_flight.len() < max_in_flight {
-            if self.queue.is_empty() || !self.backoff.allows(host.monotonic_clock()) {
+            if self.queue.is_empty() {
+                return;
+            }
+            let started = host.monotonic_clock();
+            if !self.backoff.allows(started) {
                 return;
             }
             let Some(batch) = self.queue.pop_front() else {
@@ -228,7 +232,7 @@ impl Exporter {
                 Ok(token) => self.in_flight.push(InFlight {
                     token,
                     batch,
-                    started: host.monotonic_clock(),
+                    started,
                 }),
                 Err(error) => {
                     if error == DispatchError::UnknownCluster
@@ -347,6 +351,14 @@ impl Exporter {
         if self.spare.len() < MAX_SPARE {
             self.spare.push(batch.into_buffer());
         }
+    }
+}
+
+impl Drop for Exporter {
+    /// A stream that outlives its root context may still have added a record; the other root
+    /// contexts of the VM must not lose the room for it.
+    fn drop(&mut self) {
+        self.budget.give_back(self.held);
     }
 }
 

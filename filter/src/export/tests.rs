@@ -400,3 +400,13 @@ fn the_time_to_each_answer_is_recorded() {
     let expected = [("spanmesh.exports.latency_ms".to_owned(), 42)];
     assert_eq!(*rig.host.recorded.borrow(), expected);
 }
+
+#[test]
+fn records_of_a_stream_that_outlives_its_root_context_cost_the_others_nothing() {
+    let mut rig = rig("");
+    rig.exporter.abandon();
+    rig.spans(2, 100);
+    assert!(rig.budget.held() > 0);
+    drop(rig.exporter);
+    assert_eq!(rig.budget.held(), 0);
+}
