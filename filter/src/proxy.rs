@@ -3,7 +3,8 @@
 //! Contexts and their dispatch come from the SDK. Host functions are declared here, since the SDK's
 //! wrappers panic on statuses that a host can return, copy what need not be copied, or want UTF-8;
 //! every status but Ok reads as "nothing". Answers to calls come here past the SDK, too: it knows
-//! only the calls that its own wrappers have started, and panics on a token that it has seen. They
+//! only the calls that its own wrappers have started, and panics on a token that it has seen. So
+//! does memory for what the host returns, and nothing is taken that was not allocated for it. These
 //! are exports of names of our own, which `spanmesh-finish-module` puts in the place of the SDK's.
 //!
 //! Spec: Proxy-WASM ABI 0.2.1.
@@ -35,6 +36,7 @@ mod status {
     pub(super) const NOT_FOUND: u32 = 1;
     pub(super) const BAD_ARGUMENT: u32 = 2;
     pub(super) const PARSE_FAILURE: u32 = 4;
+    pub(super) const INVALID_MEMORY_ACCESS: u32 = 6;
     pub(super) const CAS_MISMATCH: u32 = 8;
 }
 
@@ -50,6 +52,11 @@ const GRPC_RECEIVE_BUFFER: u32 = 5;
 const PLUGIN_CONFIGURATION: u32 = 7;
 /// The most that a client accepts of an answer, by OTLP 1.11.
 const MAX_RESPONSE: usize = 4 * 1024 * 1024;
+/// The most that is allocated for one value of the host, in bytes: no header map, property or
+/// configuration comes near, and a VM never gives memory back.
+const MAX_ALLOCATION: usize = 16 * 1024 * 1024;
+/// The most that the environment may have, in bytes and in variables.
+const MAX_ENVIRONMENT: usize = 1024 * 1024;
 /// WASI's `CLOCK_MONOTONIC`.
 const CLOCK_MONOTONIC: u32 = 1;
 /// How many bytes `random_get` may be asked for at once is 64 KiB; a seed is far below.
@@ -147,6 +154,8 @@ unsafe extern "C" {
 unsafe extern "C" {
     fn random_get(buffer: *mut u8, size: usize) -> u16;
     fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u16;
+    fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u16;
+    fn environ_get(variables: *mut *mut u8, buffer: *mut u8) -> u16;
 }
 
 thread_local! {
@@ -159,6 +168,8 @@ thread_local! {
     /// The root contexts by their ids. There are two of them at most for longer than a moment: one
     /// in force and one that drains.
     static ROOTS: RefCell<Vec<(u32, SharedRoot)>> = const { RefCell::new(Vec::new()) };
+    /// What the host had allocated during the host call that is under way.
+    static ALLOCATED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A root context, for the SDK, for its streams, and for the answers to its calls.
@@ -190,6 +201,19 @@ proxy_wasm::main! {{
     }
     proxy_wasm::set_root_context(|id| Box::new(ProxyRoot::new(id)));
 }}
+
+/// Memory for what the host is about to return; null is "no", and the host call then fails.
+#[unsafe(no_mangle)]
+extern "C" fn spanmesh_on_memory_allocate(size: usize) -> *mut u8 {
+    let mut memory = Vec::new();
+    if size > MAX_ALLOCATION || memory.try_reserve_exact(size).is_err() {
+        return std::ptr::null_mut();
+    }
+    memory.resize(size, 0);
+    let start = memory.as_mut_ptr();
+    ALLOCATED.with_borrow_mut(|allocated| allocated.push(memory));
+    start
+}
 
 /// Envoy has the message that answers a gRPC call.
 #[unsafe(no_mangle)]
@@ -267,10 +291,9 @@ impl RootContext for ProxyRoot {
     fn on_configure(&mut self, size: usize) -> bool {
         let document = buffer(PLUGIN_CONFIGURATION, size);
         let name = Proxy.property(&["plugin_name"]).unwrap_or_default();
-        let environment = Environment::new(|name| std::env::var(name).ok());
         let name = String::from_utf8_lossy(&name);
         with(&self.root, |root| {
-            root.configure(&Proxy, &name, &document, &environment)
+            root.configure(&Proxy, &name, &document, &environment())
         })
     }
 
@@ -580,24 +603,57 @@ fn foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, u32> {
     })
 }
 
-/// The bytes that a host function returns in memory that it had this module allocate.
+/// The variables of the VM. Read without std, whose C library ends the VM where the host has none.
+fn environment() -> Environment {
+    let variables = variables();
+    Environment::new(|name| {
+        let of_name = |variable: &[u8]| {
+            let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            String::from_utf8(value.to_vec()).ok()
+        };
+        variables.split(|byte| *byte == 0).find_map(of_name)
+    })
+}
+
+/// The environment: `NAME=value` each, with a NUL behind it.
+fn variables() -> Vec<u8> {
+    let (mut count, mut size) = (0, 0);
+    // SAFETY: the host writes two usizes.
+    let errno = unsafe { environ_sizes_get(&raw mut count, &raw mut size) };
+    if errno != 0 || count > MAX_ENVIRONMENT || size > MAX_ENVIRONMENT {
+        return Vec::new();
+    }
+    let (mut starts, mut variables) = (vec![std::ptr::null_mut(); count], vec![0; size]);
+    // SAFETY: the host writes as many pointers and bytes as it said.
+    let errno = unsafe { environ_get(starts.as_mut_ptr(), variables.as_mut_ptr()) };
+    if errno != 0 {
+        return Vec::new();
+    }
+    variables
+}
+
+/// The bytes that a host function returns, if they lie in memory that it had this module allocate
+/// for them.
 fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, u32> {
     let mut data: *mut u8 = std::ptr::null_mut();
     let mut size = 0;
     let status = call(&raw mut data, &raw mut size);
+    let found = ALLOCATED.with_borrow_mut(|allocated| {
+        let is_found = |memory: &Vec<u8>| memory.as_ptr() == data.cast_const();
+        let found = allocated.iter().position(is_found);
+        let found = found.map(|at| allocated.swap_remove(at));
+        allocated.clear();
+        found
+    });
+    if status != status::OK {
+        return Err(status);
+    }
     if data.is_null() {
-        return if status == status::OK {
-            Ok(Vec::new())
-        } else {
-            Err(status)
-        };
+        return Ok(Vec::new());
     }
-    // SAFETY: the host got `data` from `proxy_on_memory_allocate(size)`, which leaks a boxed slice
-    // of that size, and keeps no pointer to it.
-    let bytes = unsafe { Vec::from_raw_parts(data, size, size) };
-    if status == status::OK {
-        Ok(bytes)
-    } else {
-        Err(status)
-    }
+    let mut bytes = found
+        .filter(|memory| size <= memory.len())
+        .ok_or(status::INVALID_MEMORY_ACCESS)?;
+    bytes.truncate(size);
+    Ok(bytes)
 }
