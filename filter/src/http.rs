@@ -228,30 +228,37 @@ impl Active {
         let kept = may_be_kept
             .then(|| self.config.keep.reason(&record))
             .flatten();
-        let mut exporter = self.exporter.borrow_mut();
-        match &seen.identity {
-            Some(identity) if seen.sampled || kept.is_some() => {
-                self.stats.spans_kept.add(usize::from(kept.is_some()));
-                exporter.record(Signal::Traces, |out| {
-                    span::encode(&record, identity, kept, out);
-                });
-                let was_tried = !attributes.upstream_address.is_empty();
-                if let Some(span_id) = seen.upstream.filter(|_| was_tried) {
-                    let upstream = facts(Side::Client);
-                    let identity = identity.child(span_id);
-                    exporter.record(Signal::Traces, |out| {
-                        span::encode(&upstream, &identity, kept, out);
-                    });
-                }
+        let identity = seen.identity.as_ref();
+        let span = identity.filter(|_| seen.sampled || kept.is_some());
+        if span.is_none() {
+            self.count_sampled_out();
+            if access_log.is_none() {
+                return false;
             }
-            _ => self.count_sampled_out(),
+        }
+        let mut exporter = self.exporter.borrow_mut();
+        let mut common = self.common.borrow_mut();
+        common.fill(&record);
+        if let Some(identity) = span {
+            self.stats.spans_kept.add(usize::from(kept.is_some()));
+            exporter.record(Signal::Traces, |out| {
+                span::encode(&record, identity, kept, &common, out);
+            });
         }
         if let Some(access_log) = access_log {
             let results = access_log.additions.evaluate(host);
             let added = access_log.additions.read(&results, &self.stats);
-            let identity = seen.identity.as_ref();
             exporter.record(Signal::Logs, |out| {
-                log_record::encode(&record, identity, &added, out);
+                log_record::encode(&record, identity, &added, &common, out);
+            });
+        }
+        let was_tried = !attributes.upstream_address.is_empty();
+        if let (Some(identity), Some(span_id), true) = (span, seen.upstream, was_tried) {
+            let upstream = facts(Side::Client);
+            common.fill(&upstream);
+            let identity = identity.child(span_id);
+            exporter.record(Signal::Traces, |out| {
+                span::encode(&upstream, &identity, kept, &common, out);
             });
         }
         exporter.is_full()

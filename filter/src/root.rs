@@ -20,6 +20,7 @@ use crate::host::{Answer, CallToken, Host};
 use crate::http::Http;
 use crate::overwrite::Lookout;
 use crate::random::Random;
+use crate::record::Common;
 use crate::resource::Resource;
 use crate::semconv;
 use crate::stats::Stats;
@@ -71,6 +72,7 @@ pub(crate) struct Active {
     pub(crate) stats: Rc<Stats>,
     pub(crate) random: Random,
     pub(crate) exporter: RefCell<Exporter>,
+    pub(crate) common: RefCell<Common>,
     pub(crate) kept_bytes: Budget,
     pub(crate) lookout: Lookout,
     /// Whether the node says that it is a gateway.
@@ -240,6 +242,7 @@ impl Active {
             attributes: Reader::new(host, wanted, &config.capture.response_headers),
             random: worker.random.clone(),
             exporter: RefCell::new(exporter),
+            common: RefCell::default(),
             node_is_gateway: crate::resource::is_gateway(host),
             tick: tick(config.export.interval),
             flushed: Cell::new(host.monotonic_clock()),

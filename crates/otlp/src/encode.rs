@@ -18,6 +18,8 @@ const FIXED32: u64 = 5;
 /// How many bytes [`begin_message`] keeps for a length; enough for messages under 16 KiB.
 const RESERVED_LENGTH: usize = 2;
 
+/// Of a length below 2 GiB, the limit of protobuf.
+const MAX_LENGTH_BYTES: usize = 4;
 /// The greatest field number whose tag has one byte.
 const MAX_SHORT_FIELD: u32 = 15;
 /// The tags of `KeyValue.key`, `KeyValue.value` and `AnyValue.string_value`.
@@ -77,6 +79,26 @@ pub fn put_bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
 pub fn put_uint(out: &mut Vec<u8>, field: u32, value: u64) {
     put_tag(out, field, VARINT);
     put_varint(out, value);
+}
+
+/// Appends length-delimited fields that were encoded as fields of numbers up to 15, as fields of the
+/// number `field`, up to 15 as well. What does not follow that is copied as it is.
+pub fn put_fields_as(out: &mut Vec<u8>, field: u32, fields: &[u8]) {
+    let tag = (field << 3) as u8 | LENGTH_DELIMITED as u8;
+    let mut at = out.len();
+    out.extend_from_slice(fields);
+    while let Some([place, rest @ ..]) = out.get_mut(at..) {
+        *place = tag;
+        let (mut length, mut size) = (0usize, 0u32);
+        for byte in rest.iter().take(MAX_LENGTH_BYTES) {
+            length |= usize::from(byte & 0x7f) << (7 * size);
+            size += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        at = at.saturating_add(1 + size as usize).saturating_add(length);
+    }
 }
 
 /// Appends a `fixed64` field.
@@ -241,6 +263,22 @@ mod tests {
                 assert_eq!(out, expected, "field {field}, {size} bytes");
             }
         }
+    }
+
+    #[test]
+    fn fields_take_another_number() {
+        let (mut fields, mut expected) = (Vec::new(), vec![7]);
+        for size in [0usize, 1, 127, 128, 20_000, 3_000_000] {
+            put_bytes(&mut fields, 9, &vec![b'v'; size]);
+            put_bytes(&mut expected, 6, &vec![b'v'; size]);
+        }
+        let mut out = vec![7];
+        put_fields_as(&mut out, 6, &fields);
+        assert_eq!(out, expected);
+        // Nothing to rely on, but nothing that panics, either.
+        put_fields_as(&mut out, 6, &[0x4a]);
+        put_fields_as(&mut out, 6, &[0x4a, 0xff, 0xff, 0xff, 0xff, 0xff]);
+        assert_eq!(out.len(), expected.len() + 7);
     }
 
     #[test]

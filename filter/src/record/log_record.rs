@@ -8,9 +8,9 @@
 //! `time_unix_nano` is when the request began, as in a classic access log; `observed_time_unix_nano`
 //! is when it ended.
 
-use spanmesh_otlp::encode::{put_bytes, put_fixed32, put_fixed64, put_uint};
+use spanmesh_otlp::encode::{put_bytes, put_fields_as, put_fixed32, put_fixed64, put_uint};
 
-use super::{AttributeWriter, Identity, Record, Side, line, put_value};
+use super::{AttributeWriter, Common, Identity, Record, Side, line, put_value};
 use crate::access_log::{Added, Value};
 use crate::semconv;
 use crate::stream::Attributes;
@@ -35,6 +35,7 @@ pub(crate) fn encode(
     record: &Record<'_>,
     identity: Option<&Identity>,
     added: &Added<'_>,
+    common: &Common,
     out: &mut Vec<u8>,
 ) {
     put_fixed64(out, field::TIME_UNIX_NANO, record.start);
@@ -51,13 +52,19 @@ pub(crate) fn encode(
             put_value(out, field::BODY, &Value::Text(line.as_bytes()), usize::MAX);
         }
     }
+    if added.attributes.is_empty() {
+        put_fields_as(out, field::ATTRIBUTES, &common.fields);
+    }
     let mut writer = AttributeWriter {
         out,
         field: field::ATTRIBUTES,
         value_limit: record.value_limit,
         added,
     };
-    record.write_attributes(&mut writer);
+    if !added.attributes.is_empty() {
+        // Without what the user puts in its place.
+        record.write_attributes(&mut writer);
+    }
     if record.side == Side::Client {
         // Opt-in on CLIENT spans; an access log without it would be a poor one.
         writer.text_if(semconv::USER_AGENT_ORIGINAL, record.request.user_agent);

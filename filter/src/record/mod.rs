@@ -111,6 +111,14 @@ pub(crate) struct Record<'a> {
     value_limit: usize,
 }
 
+/// The attributes that span and access log record of one request have in common, encoded once for
+/// both. Its memory serves one request after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Common {
+    /// Fields of one number, which each record replaces by its own.
+    fields: Vec<u8>,
+}
+
 /// Appends attributes to a record.
 #[derive(Debug)]
 struct AttributeWriter<'a> {
@@ -120,6 +128,19 @@ struct AttributeWriter<'a> {
     value_limit: usize,
     /// What the user has put there: its names are left out of the rest.
     added: &'a Added<'a>,
+}
+
+impl Common {
+    /// Takes the attributes of another record.
+    pub(crate) fn fill(&mut self, record: &Record<'_>) {
+        self.fields.clear();
+        record.write_attributes(&mut AttributeWriter {
+            out: &mut self.fields,
+            field: 1,
+            value_limit: record.value_limit,
+            added: &Added::default(),
+        });
+    }
 }
 
 impl Identity {

@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 
 use spanmesh_otlp::encode::{
-    begin_message, end_message, put_bytes, put_fixed32, put_fixed64, put_uint,
+    begin_message, end_message, put_bytes, put_fields_as, put_fixed32, put_fixed64,
+    put_string_attribute, put_uint,
 };
 
-use super::{AttributeWriter, Identity, Record, Side, text};
-use crate::access_log::Added;
+use super::{Common, Identity, Record, Side, text};
 use crate::keep::Reason;
 use crate::semconv;
 
@@ -56,6 +56,7 @@ pub(crate) fn encode(
     record: &Record<'_>,
     identity: &Identity,
     kept: Option<Reason>,
+    common: &Common,
     out: &mut Vec<u8>,
 ) {
     put_bytes(out, field::TRACE_ID, identity.trace_id.as_bytes());
@@ -83,15 +84,14 @@ pub(crate) fn encode(
     put_uint(out, field::KIND, kind);
     put_fixed64(out, field::START_TIME_UNIX_NANO, record.start);
     put_fixed64(out, field::END_TIME_UNIX_NANO, record.end);
-    let mut writer = AttributeWriter {
-        out,
-        field: field::ATTRIBUTES,
-        value_limit: record.value_limit,
-        added: &Added::default(),
-    };
-    record.write_attributes(&mut writer);
+    put_fields_as(out, field::ATTRIBUTES, &common.fields);
     if let Some(reason) = kept {
-        writer.text(semconv::KEPT, reason.as_str().as_bytes());
+        put_string_attribute(
+            out,
+            field::ATTRIBUTES,
+            semconv::KEPT,
+            reason.as_str().as_bytes(),
+        );
     }
     if let Some(old) = &identity.link {
         let message = begin_message(out, field::LINKS);

@@ -26,8 +26,11 @@ pub(super) fn records(
         tracestate: Vec::new(),
     };
     let (mut span, mut log) = (Vec::new(), Vec::new());
-    span::encode(&record, &identity, None, &mut span);
-    log_record::encode(&record, Some(&identity), &Added::default(), &mut log);
+    let mut common = Common::default();
+    common.fill(&record);
+    span::encode(&record, &identity, None, &common, &mut span);
+    let added = Added::default();
+    log_record::encode(&record, Some(&identity), &added, &common, &mut log);
     (
         Span::decode(span.as_slice()).unwrap(),
         LogRecord::decode(log.as_slice()).unwrap(),
