@@ -165,6 +165,7 @@ class Host:
             "proxy_get_current_time_nanoseconds": lambda: Answer(OK, [self.now]),
             "proxy_get_buffer_bytes": self._buffer,
             "proxy_get_header_map_pairs": self._header_map,
+            "proxy_get_header_map_value": self._header_value,
             "proxy_replace_header_map_value": self._replace,
             "proxy_remove_header_map_value": self._remove,
             "proxy_get_property": self._property,
@@ -196,6 +197,10 @@ class Host:
     def _header_map(self, kind: int) -> Answer:
         found = {0: self.headers, 6: self.response_headers}.get(kind)
         return Answer(BAD_ARGUMENT) if found is None else Answer(OK, [encode_pairs(found)])
+
+    def _header_value(self, _map: int, name: bytes) -> Answer:
+        value = dict(reversed(self.headers)).get(name)
+        return Answer(NOT_FOUND) if value is None else Answer(OK, [value])
 
     def _replace(self, _map: int, name: bytes, value: bytes) -> Answer:
         """The first value is replaced, further ones stay."""
@@ -234,7 +239,7 @@ class Host:
         """A condition, or a list of paths, each as it is or with a `has` before it."""
         if expression in self.conditions:
             return Answer(OK, [bytes([self.conditions[expression]])])
-        if not expression.startswith("["):
+        if not expression.startswith("[") or "].map(" in expression:
             return Answer(INTERNAL_FAILURE)
         result = evaluate(expression, self._find, encode_pairs)
         return Answer(INTERNAL_FAILURE) if result is None else Answer(OK, [result])

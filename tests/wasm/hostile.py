@@ -59,6 +59,7 @@ HOSTILE_HEADERS = [
     (b"tracestate", b",,,=,ot=;;,\x00"),
     (b"tracestate", b"a=" + b"\xe9" * 600),
     (b"tracestate", b",".join(b"k%d=v" % at for at in range(40))),
+    (b"baggage", b"k=a%20%ff%2,k=b;c=d,=,\xff"),
     (b"b3", b"4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-d"),
     (b"b3", b"-" * 1000),
     (b"x-b3-traceid", b"4bf92f3577b34da6"),
@@ -96,6 +97,9 @@ CONFIGURATIONS = [
     b'{"access_log": {"enabled": false}, "exporter": {"clusters": ["a", "go", "b"]}}',
     b'{"exporter": {"protocol": "http"}, "batch": {"max_records": 2}, "role": "gateway"}',
     b'{"keep": {"errors": true, "slower_than": "1ms"}, "sampler": {"max_per_second": 1}}',
+    b'{"access_log": {"filter": "a", "body": "b", "attributes": {"c": "d"}}}',
+    b'{"capture": {"request_headers": ["user-agent"], "response_headers": ["a"], '
+    b'"baggage": ["k"]}, "propagators": ["tracecontext", "baggage"]}',
     b'{"trust": "restart", "spans": {"routes": ["/items/{id}"]}, "role": "outbound"}',
     b'{"sampler": {"rules": [{"match": {"when": "request.time"}, "decision": "always"}]}}',
     b'{"limits": {"attribute_value_bytes": 64}, "exporter": {"headers": {"a": "b"}}}',

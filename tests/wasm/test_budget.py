@@ -39,6 +39,7 @@ NO_SPANS = {"spans": {"enabled": False}}
 NO_LOGS = {"access_log": {"enabled": False}}
 
 READ = "proxy_get_header_map_pairs"
+LOOK = "proxy_get_header_map_value"
 SET = "proxy_replace_header_map_value"
 REMOVE = "proxy_remove_header_map_value"
 ATTRIBUTES = "proxy_call_foreign_function"
@@ -60,8 +61,7 @@ class Class:
     request: Headers = field(default_factory=headers)
     options: dict[str, Any] = field(default_factory=dict)
     stream: dict[str, bytes] = field(default_factory=properties)
-    before: int = 0
-    """So many requests come first; they pay for what some others share."""
+    times: int = 2
     rejected_earlier: bool = False
     has_cel: bool = True
 
@@ -100,10 +100,17 @@ CLASSES = {
         {READ: 1, SET: 2, ATTRIBUTES: 2},
         options={"sampler": {"rules": [{"match": {"when": "a == b"}, "decision": "always"}]}},
     ),
+    "an access log with a filter": Class(
+        {READ: 1, SET: 1, ATTRIBUTES: 2}, headers(SAMPLED), {"access_log": {"filter": "a == b"}}
+    ),
+    "captured headers": Class(
+        {READ: 1, SET: 1, ATTRIBUTES: 1},
+        headers(SAMPLED, ("baggage", "k=v")),
+        {"capture": {"request_headers": ["x"], "response_headers": ["y"], "baggage": ["k"]}},
+    ),
     "a limited root": Class(
         {READ: 1, SET: 1, ATTRIBUTES: 1},
         options={"sampler": {"max_per_second": 10_000}},
-        before=1,
     ),
     "rejected by an earlier filter": Class({READ: 1, ATTRIBUTES: 1}, rejected_earlier=True),
     "telemetry": Class({READ: 1}, OTLP_EXPORT),
@@ -113,8 +120,9 @@ CLASSES = {
     "a refused configuration": Class({}, headers(SAMPLED), {"unknown": 1}),
     "a proxy without CEL": Class({READ: 1, SET: 2, PROPERTY: 24}, has_cel=False),
     "the last of a batch": Class(
-        {READ: 1, SET: 2, ATTRIBUTES: 1, CLOCK: 3, EXPORT: 2, STAT: 4},
+        {READ: 1, SET: 2, ATTRIBUTES: 1, LOOK: 1, CLOCK: 3, EXPORT: 2, STAT: 4},
         options={"batch": {"max_records": 1}},
+        times=1,
     ),
 }
 
@@ -126,22 +134,23 @@ def test_a_request_calls_the_proxy_so_often(name: str) -> None:
     worker = Worker(filter_module(), host)
     assert worker.configure(**request.options)
     worker.tick()
-    for _ in range(request.before):
-        worker.request()
-    for _ in range(2):
+    # The first one pays for what many share.
+    worker.request()
+    for _ in range(request.times):
         calls = worker.request(
             request.request, request.stream, rejected_earlier=request.rejected_earlier
         )
         assert dict(calls) == request.calls
 
 
-def test_one_of_many_limited_requests_takes_the_tokens_for_all() -> None:
+def test_one_of_many_requests_pays_for_all() -> None:
+    """It looks at its header again, and takes the tokens of a limit."""
     worker = Worker(filter_module())
     assert worker.configure(sampler={"max_per_second": 10_000})
     worker.tick()
     first, *others = [worker.request() for _ in range(100)]
-    lease = {CLOCK: 1, "proxy_get_shared_data": 1, SHARE: 1}
-    assert all(dict(first - other) == lease for other in others)
+    shared = {LOOK: 1, CLOCK: 1, "proxy_get_shared_data": 1, SHARE: 1}
+    assert all(dict(first - other) == shared for other in others)
 
 
 def test_a_tick_calls_the_proxy_so_often() -> None:

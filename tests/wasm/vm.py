@@ -36,6 +36,7 @@ IMPORTS: dict[str, dict[str, str]] = {
         "proxy_get_current_time_nanoseconds": "L",
         "proxy_get_buffer_bytes": "iiid",
         "proxy_get_header_map_pairs": "id",
+        "proxy_get_header_map_value": "ibd",
         "proxy_replace_header_map_value": "ibb",
         "proxy_remove_header_map_value": "ib",
         "proxy_get_property": "bd",
