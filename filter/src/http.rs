@@ -211,7 +211,7 @@ impl Active {
             self.count_sampled_out();
             return false;
         }
-        let (stream, failed) = self.attributes.read(host);
+        let (stream, failed) = self.attributes.read(host, request.grpc_method().is_some());
         if failed {
             self.stats.attributes_failed.add(1);
         }

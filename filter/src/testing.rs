@@ -270,6 +270,10 @@ impl Script<'_> {
                 ("request.protocol", b"HTTP/1.1".to_vec()),
                 ("source.address", b"10.0.0.2:4711".to_vec()),
                 ("upstream.address", b"10.0.0.3:8080".to_vec()),
+                (
+                    "upstream.request_attempt_count",
+                    1u64.to_le_bytes().to_vec(),
+                ),
                 ("request.size", 7u64.to_le_bytes().to_vec()),
                 ("response.size", 512u64.to_le_bytes().to_vec()),
                 ("xds.listener_direction", 1u64.to_le_bytes().to_vec()),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from rig import mesh
 from rig.bootstrap import deny
 from rig.collector import Collector
 from rig.driver import Parent
 from rig.mesh import Mesh, Solo, alone
-from rig.process import Run
+from rig.process import Run, wait_for
 from rig.sink import Sink
 
 INFO, WARN, ERROR = 9, 13, 17
@@ -73,3 +75,29 @@ def test_a_request_rejected_earlier_is_logged(run: Run, sink: Sink) -> None:
     assert " 403 " in record.body
     assert record.trace_id == parent.trace_id
     assert len(received.of_request(served.mark or "")) == 1
+
+
+REFUSED = {
+    "no host": b"GET /x HTTP/1.1\r\n\r\n",
+    "no length": b"GET /x HTTP/1.1\r\nhost: a\r\ncontent-length: many\r\n\r\n",
+    "no header": b"GET /x HTTP/1.1\r\nhost: a\r\nbad\r\n\r\n",
+    "old": b"GET /x HTTP/0.9\r\n\r\n",
+    "unknown coding": b"GET /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: foo\r\n\r\n",
+    "no HTTP": b"\x16\x03\x01\r\n\r\n",
+    "too long": b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"a" * 70_000 + b"\r\n\r\n",
+}
+
+
+def test_what_the_codec_refuses_is_read_at_once(run: Run, sink: Sink) -> None:
+    solo = Solo(run, collector=sink.port)
+    for request in REFUSED.values():
+        with socket.create_connection(("127.0.0.1", solo.envoy.inbound), timeout=5) as client:
+            client.sendall(request)
+            assert client.recv(9) == b"HTTP/1.1 "
+    # No URL arrives, and so no mark: the account is by numbers.
+    count = len(REFUSED)
+    wait_for(lambda: len(sink.telemetry().logs) >= count, "the records arrived")
+    assert {len(sink.telemetry().logs), len(sink.telemetry().spans)} == {count}
+    assert all(log.attributes["http.response.status_code"] >= 400 for log in sink.telemetry().logs)
+    # No attribute was missing that is asked for as if it were always there.
+    assert solo.envoy.raw_filter_stats()["attributes.failed"] == 0

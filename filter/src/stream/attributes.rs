@@ -49,7 +49,7 @@ pub(super) struct Entry {
 /// When an attribute is there, and so how CEL has to ask for it.
 #[derive(Clone, Copy, Debug)]
 enum Presence {
-    /// On every stream.
+    /// On every stream that is logged, also on one that the codec refused.
     Always,
     /// On some.
     Maybe,
@@ -63,6 +63,7 @@ enum Presence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
     Records,
+    Grpc,
     Logs,
     Peers,
 }
@@ -80,20 +81,20 @@ pub(crate) struct Wanted {
 /// The list.
 pub(super) const ATTRIBUTES: [Entry; COUNT] = [
     always(Attribute::StartTime, &["request", "time"]),
-    maybe(Attribute::Duration, &["request", "duration"]),
+    always(Attribute::Duration, &["request", "duration"]),
     maybe(Attribute::ResponseCode, &["response", "code"]),
     always(Attribute::ResponseFlags, &["response", "flags"]),
     maybe(
         Attribute::ResponseCodeDetails,
         &["response", "code_details"],
     ),
-    maybe(Attribute::GrpcStatus, &["response", "grpc_status"]),
-    maybe(Attribute::Protocol, &["request", "protocol"]),
+    maybe(Attribute::GrpcStatus, &["response", "grpc_status"]).only_for(Need::Grpc),
+    always(Attribute::Protocol, &["request", "protocol"]),
     always(Attribute::RequestSize, &["request", "size"]).only_for(Need::Logs),
     always(Attribute::ResponseSize, &["response", "size"]).only_for(Need::Logs),
-    maybe(Attribute::SourceAddress, &["source", "address"]),
+    always(Attribute::SourceAddress, &["source", "address"]),
     maybe(Attribute::UpstreamAddress, &["upstream", "address"]),
-    maybe(
+    always(
         Attribute::UpstreamAttempts,
         &["upstream", "request_attempt_count"],
     ),
@@ -273,9 +274,10 @@ impl Entry {
     }
 
     /// Whether it is to be read at all.
-    pub(super) fn is_wanted(&self, wanted: Wanted) -> bool {
+    pub(super) fn is_wanted(&self, wanted: Wanted, is_grpc: bool) -> bool {
         match self.need {
             Need::Records => true,
+            Need::Grpc => is_grpc,
             Need::Logs => wanted.logs,
             Need::Peers => wanted.peers,
         }
@@ -323,11 +325,11 @@ const fn peer(attribute: Attribute, path: &'static [&'static str]) -> Entry {
     }
 }
 
-/// The CEL text of the list, and of these response headers after it; what is not wanted has its
-/// place and is empty.
-pub(super) fn expression(wanted: Wanted, headers: &[String]) -> String {
+/// The CEL text of the list for requests that are gRPC or are not, and of these response headers
+/// after it; what is not wanted has its place and is empty.
+pub(super) fn expression(wanted: Wanted, is_grpc: bool, headers: &[String]) -> String {
     let attributes = ATTRIBUTES.iter().map(|entry| {
-        if entry.is_wanted(wanted) {
+        if entry.is_wanted(wanted, is_grpc) {
             entry.item()
         } else {
             String::from("\"\"")

@@ -20,11 +20,18 @@ use crate::pairs::Pairs;
 /// Reads the attributes for a root context.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// Reads all of them; without it they are read one by one.
-    expression: Option<Expression>,
+    /// Read all of them; without them they are read one by one.
+    expressions: Option<Expressions>,
     wanted: Wanted,
     /// The response headers that are read after the fixed list.
     headers: Vec<String>,
+}
+
+/// One for each kind of request: what gRPC alone has costs the others nothing.
+#[derive(Clone, Copy, Debug)]
+struct Expressions {
+    http: Expression,
+    grpc: Expression,
 }
 
 /// The attributes of one stream, as Envoy wrote them; a missing one is empty.
@@ -50,8 +57,8 @@ impl Reader {
     /// Compiles the expression, or settles for single properties. `headers` are names of response
     /// headers in lower case.
     pub(crate) fn new(host: &impl Host, wanted: Wanted, headers: &[String]) -> Self {
-        let expression = match host.create_expression(&attributes::expression(wanted, headers)) {
-            Ok(expression) => Some(expression),
+        let expressions = match Expressions::new(host, wanted, headers) {
+            Ok(expressions) => Some(expressions),
             Err(ExpressionError::Unsupported) => {
                 log::info!("this Envoy has no expr_create; attributes are read one by one");
                 None
@@ -62,7 +69,7 @@ impl Reader {
             }
         };
         Self {
-            expression,
+            expressions,
             wanted,
             headers: headers.to_vec(),
         }
@@ -70,19 +77,23 @@ impl Reader {
 
     /// Reads the current stream. The second value tells whether Envoy could not give the whole
     /// list at once although it should.
-    pub(crate) fn read(&self, host: &impl Host) -> (Stream, bool) {
-        let list = self.expression.map(|expression| host.evaluate(expression));
+    pub(crate) fn read(&self, host: &impl Host, is_grpc: bool) -> (Stream, bool) {
+        let expression = self.expressions.map(|expressions| match is_grpc {
+            true => expressions.grpc,
+            false => expressions.http,
+        });
+        let list = expression.map(|expression| host.evaluate(expression));
         let failed = matches!(list, Some(None));
         let values = match list.flatten() {
             Some(list) => Values::List(Pairs::new(list)),
-            None => Values::Each(self.read_each(host)),
+            None => Values::Each(self.read_each(host, is_grpc)),
         };
         (Stream { values }, failed)
     }
 
-    fn read_each(&self, host: &impl Host) -> Vec<Vec<u8>> {
+    fn read_each(&self, host: &impl Host, is_grpc: bool) -> Vec<Vec<u8>> {
         let attributes = ATTRIBUTES.iter().map(|entry| {
-            if entry.is_wanted(self.wanted) {
+            if entry.is_wanted(self.wanted, is_grpc) {
                 host.property(entry.path)
             } else {
                 None
@@ -92,6 +103,17 @@ impl Reader {
         let headers = headers.map(|name| host.property(&["response", "headers", name]));
         let values = attributes.chain(headers);
         values.map(Option::unwrap_or_default).collect()
+    }
+}
+
+impl Expressions {
+    fn new(host: &impl Host, wanted: Wanted, headers: &[String]) -> Result<Self, ExpressionError> {
+        let create =
+            |is_grpc| host.create_expression(&attributes::expression(wanted, is_grpc, headers));
+        Ok(Self {
+            http: create(false)?,
+            grpc: create(true)?,
+        })
     }
 }
 

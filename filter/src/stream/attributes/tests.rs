@@ -16,14 +16,14 @@ fn attributes<'a>(set: &[(Attribute, &'a [u8])]) -> Attributes<'a> {
 
 #[test]
 fn only_what_may_be_missing_is_asked_for_with_has() {
-    let text = expression(ALL, &[]);
-    assert!(text.starts_with("[request.time,has(request.duration)?request.duration:\"\","));
+    let text = expression(ALL, true, &[]);
+    assert!(text.starts_with("[request.time,request.duration,has(response.code)?"));
     assert!(text.contains(",response.flags,") && text.ends_with(":\"\"]"));
 }
 
 #[test]
 fn a_header_is_asked_for_as_a_key() {
-    let text = expression(ALL, &[]);
+    let text = expression(ALL, true, &[]);
     assert!(text.contains(
         ",\"x-envoy-upstream-service-time\" in response.headers?\
          response.headers[\"x-envoy-upstream-service-time\"]:\"\","
@@ -32,7 +32,7 @@ fn a_header_is_asked_for_as_a_key() {
 
 #[test]
 fn captured_headers_come_last() {
-    let text = expression(ALL, &["x-a".to_owned(), "b".to_owned()]);
+    let text = expression(ALL, true, &["x-a".to_owned(), "b".to_owned()]);
     assert!(text.ends_with(
         ":\"\",\"x-a\" in response.headers?response.headers[\"x-a\"]:\"\",\
          \"b\" in response.headers?response.headers[\"b\"]:\"\"]"
@@ -41,7 +41,7 @@ fn captured_headers_come_last() {
 
 #[test]
 fn a_peer_is_asked_for_as_the_newer_object_first() {
-    let text = expression(ALL, &[]);
+    let text = expression(ALL, true, &[]);
     assert!(text.contains(
         ",has(filter_state.upstream_peer_obj)?[filter_state.upstream_peer_obj.workload,\
          filter_state.upstream_peer_obj.namespace,filter_state.upstream_peer_obj.service,\
@@ -52,12 +52,18 @@ fn a_peer_is_asked_for_as_the_newer_object_first() {
 
 #[test]
 fn what_nobody_wants_is_not_asked_for() {
-    let text = expression(Wanted::default(), &[]);
-    for path in ["filter_state", "connection.id", "request.size", "x-envoy"] {
+    let text = expression(Wanted::default(), false, &[]);
+    for path in [
+        "filter_state",
+        "connection.id",
+        "request.size",
+        "x-envoy",
+        "grpc",
+    ] {
         assert!(!text.contains(path), "{path}");
     }
     // The places of the others stay.
-    assert!(text.contains(",\"\",\"\",has(source.address)?"));
+    assert!(text.contains(",\"\",\"\",source.address,"));
     assert!(text.contains("connection.uri_san_peer_certificate"));
 }
 
