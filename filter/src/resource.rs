@@ -25,7 +25,10 @@ const DEPLOYMENTS: &str = "/deployments/";
 const MAX_NODE_TEXT: usize = 1024;
 
 /// How the ids of Istio's nodes begin.
-const ISTIO_PROXIES: [&str; 3] = ["sidecar~", "router~", "waypoint~"];
+const ISTIO_PROXIES: [&str; 3] = [SIDECAR, GATEWAY, WAYPOINT];
+const SIDECAR: &str = "sidecar~";
+const GATEWAY: &str = "router~";
+const WAYPOINT: &str = "waypoint~";
 
 /// The attributes of the resource, each key once.
 #[derive(Debug, Default)]
@@ -130,12 +133,17 @@ pub(crate) fn scope() -> Vec<u8> {
 
 /// Whether the node is one of Istio's gateways, which it says at the head of its id.
 pub(crate) fn is_gateway(host: &impl Host) -> bool {
-    node(host, &["id"]).is_some_and(|id| id.starts_with("router~"))
+    node(host, &["id"]).is_some_and(|id| id.starts_with(GATEWAY))
 }
 
 /// Whether Istio's agent started the node: its ids begin with the kind of the proxy.
 pub(crate) fn is_istio(host: &impl Host) -> bool {
     node(host, &["id"]).is_some_and(|id| ISTIO_PROXIES.iter().any(|kind| id.starts_with(kind)))
+}
+
+/// Whether the node is one of Istio's waypoints.
+pub(crate) fn is_waypoint(host: &impl Host) -> bool {
+    node(host, &["id"]).is_some_and(|id| id.starts_with(WAYPOINT))
 }
 
 /// Text of the node, by its path; before Envoy 1.33 the node stood at the top.

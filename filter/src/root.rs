@@ -237,6 +237,7 @@ impl Active {
         let wanted = Wanted {
             logs: config.access_log.is_some(),
             peers: crate::resource::is_istio(host),
+            tunnels: crate::resource::is_waypoint(host),
         };
         Self {
             attributes: Reader::new(host, wanted, &config.capture.response_headers),

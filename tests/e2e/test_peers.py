@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rig import mesh
 from rig.bootstrap import Filter, Sidecar, any_of, node
 from rig.certificates import Authority
@@ -120,21 +121,39 @@ def test_nobody_is_named_without_certificates_and_without_istios_filter(
     assert "attributes.failed" not in nonzero(solo.envoy)
 
 
-def test_text_in_a_peers_place_is_no_peer(run: Run, sink: Sink) -> None:
+def text_in_filter_state(text: str, *keys: str) -> dict[str, Any]:
+    """Return an HTTP filter that leaves a text under these keys."""
     values = [
         {
             "object_key": key,
             "factory_key": "envoy.string",
-            "format_string": {"text_format_source": {"inline_string": "peer_not_found"}},
+            "format_string": {"text_format_source": {"inline_string": text}},
         }
-        for key in ("downstream_peer", "upstream_peer")
+        for key in keys
     ]
-    state = {
+    return {
         "name": "envoy.filters.http.set_filter_state",
         "typed_config": any_of(
             "envoy.extensions.filters.http.set_filter_state.v3.Config", on_request_headers=values
         ),
     }
+
+
+@pytest.mark.parametrize(("kind", "named"), [("waypoint", True), ("sidecar", False)])
+def test_a_waypoint_names_who_is_at_the_other_end_of_a_tunnel(
+    run: Run, sink: Sink, kind: str, named: bool
+) -> None:
+    # As Istio's waypoint does where the tunnel ends; only there the filter looks for it.
+    name = "spiffe://cluster.local/ns/demo/sa/frontend"
+    state = text_in_filter_state(name, "io.istio.peer_principal")
+    solo = Solo(run, collector=sink.port, earlier_filters=(state,), kind=kind)
+    made = solo.driver.get(alone())
+    [span] = solo.settle(sink.telemetry).of_request(made.mark or "")
+    assert peers(span.attributes) == ({PRINCIPAL: name} if named else {})
+
+
+def test_text_in_a_peers_place_is_no_peer(run: Run, sink: Sink) -> None:
+    state = text_in_filter_state("peer_not_found", "downstream_peer", "upstream_peer")
     solo = Solo(run, collector=sink.port, earlier_filters=(state,))
     made = solo.driver.get(alone())
     received = solo.settle(sink.telemetry)

@@ -82,6 +82,8 @@ class Sidecar:
     """The TCP port where CONNECT ends on the inbound listener; outbound it is passed on."""
     manager: Document = field(default_factory=dict)
     """Further fields of both connection managers."""
+    kind: Literal["sidecar", "router", "waypoint"] = "sidecar"
+    """What Istio calls this kind of proxy."""
     inbound_tls: Identity | None = None
     """With it the inbound listener demands mutual TLS."""
     upstream_tls: Identity | None = None
@@ -247,7 +249,7 @@ def node(sidecar: Sidecar) -> Document:
     pod = f"{sidecar.name}-7d4b9c6f5-x2x7q"
     space = sidecar.namespace
     return {
-        "id": f"sidecar~127.0.0.1~{pod}.{space}~{space}.svc.cluster.local",
+        "id": f"{sidecar.kind}~127.0.0.1~{pod}.{space}~{space}.svc.cluster.local",
         "cluster": f"{sidecar.name}.{space}",
         "metadata": {
             "NAME": pod,

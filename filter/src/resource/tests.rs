@@ -124,6 +124,7 @@ fn istios_nodes_say_so_in_their_ids() {
     ] {
         host.set_property("xds.node.id", id.as_bytes());
         assert_eq!(is_istio(&host), expected, "{id}");
+        assert_eq!(is_waypoint(&host), id.starts_with("waypoint"), "{id}");
     }
 }
 

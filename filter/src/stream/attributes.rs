@@ -33,6 +33,7 @@ pub(super) enum Attribute {
     ListenerDirection,
     DownstreamPrincipal,
     UpstreamPrincipal,
+    TunnelPrincipal,
     DownstreamPeer,
     UpstreamPeer,
 }
@@ -66,6 +67,7 @@ enum Need {
     Grpc,
     Logs,
     Peers,
+    Tunnels,
 }
 
 /// What is to be known of streams beyond what every record needs. Each attribute costs time, in
@@ -76,6 +78,9 @@ pub(crate) struct Wanted {
     pub(crate) logs: bool,
     /// The peers that Istio's proxy knows.
     pub(crate) peers: bool,
+    /// Who is at the other end of a tunnel that ends in Istio's waypoint: the connection itself, an
+    /// internal one, has no certificates.
+    pub(crate) tunnels: bool,
 }
 
 /// The list.
@@ -130,12 +135,21 @@ pub(super) const ATTRIBUTES: [Entry; COUNT] = [
         Attribute::UpstreamPrincipal,
         &["upstream", "uri_san_peer_certificate"],
     ),
+    Entry {
+        attribute: Attribute::TunnelPrincipal,
+        path: &["filter_state", "io.istio.peer_principal"],
+        presence: Presence::MaybeKey,
+        need: Need::Tunnels,
+    },
     peer(
         Attribute::DownstreamPeer,
         &["filter_state", "downstream_peer"],
     ),
     peer(Attribute::UpstreamPeer, &["filter_state", "upstream_peer"]),
 ];
+
+/// What Envoy writes in place of a value that it does not have.
+const NO_PRINCIPAL: &[u8] = b"-";
 
 /// How many attributes there are.
 pub(super) const COUNT: usize = Attribute::UpstreamPeer as usize + 1;
@@ -185,7 +199,7 @@ pub(crate) struct Attributes<'a> {
     pub(crate) route_name: &'a [u8],
     pub(crate) cluster_name: &'a [u8],
     pub(crate) listener_direction: Direction,
-    /// The first URI of the client certificate's alternative names.
+    /// The first URI of the client certificate's alternative names; behind a tunnel, all of them.
     pub(crate) downstream_principal: &'a [u8],
     /// The first URI of the upstream certificate's alternative names.
     pub(crate) upstream_principal: &'a [u8],
@@ -220,6 +234,7 @@ impl<'a> Attributes<'a> {
             listener_direction,
             downstream_principal,
             upstream_principal,
+            tunnel_principal,
             downstream_peer,
             upstream_peer,
         ] = values;
@@ -250,7 +265,10 @@ impl<'a> Attributes<'a> {
                 Some(2) => Direction::Outbound,
                 _ => Direction::Unspecified,
             },
-            downstream_principal,
+            downstream_principal: match downstream_principal {
+                b"" if tunnel_principal != NO_PRINCIPAL => tunnel_principal,
+                principal => principal,
+            },
             upstream_principal,
             downstream_peer: Peer::new(downstream_peer),
             upstream_peer: Peer::new(upstream_peer),
@@ -280,6 +298,7 @@ impl Entry {
             Need::Grpc => is_grpc,
             Need::Logs => wanted.logs,
             Need::Peers => wanted.peers,
+            Need::Tunnels => wanted.tunnels,
         }
     }
 

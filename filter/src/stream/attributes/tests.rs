@@ -4,6 +4,7 @@ use crate::pairs::tests::pairs;
 const ALL: Wanted = Wanted {
     logs: true,
     peers: true,
+    tunnels: true,
 };
 
 fn attributes<'a>(set: &[(Attribute, &'a [u8])]) -> Attributes<'a> {
@@ -94,6 +95,24 @@ fn the_time_to_the_first_byte_is_in_digits() {
     for text in ["", "+1", "1.5", "-1", "soon", "99999999999999999999"] {
         assert_eq!(first_byte(text), None, "{text}");
     }
+}
+
+#[test]
+fn a_tunnel_names_whom_its_inner_connection_does_not() {
+    let principal = |connection: &'static [u8], tunnel: &'static [u8]| {
+        attributes(&[
+            (Attribute::DownstreamPrincipal, connection),
+            (Attribute::TunnelPrincipal, tunnel),
+        ])
+        .downstream_principal
+    };
+    assert_eq!(principal(b"", b"spiffe://mesh/a"), b"spiffe://mesh/a");
+    assert_eq!(
+        principal(b"spiffe://mesh/b", b"spiffe://mesh/a"),
+        b"spiffe://mesh/b"
+    );
+    assert_eq!(principal(b"", b"-"), b"");
+    assert_eq!(principal(b"", b""), b"");
 }
 
 #[test]
