@@ -175,7 +175,13 @@ impl Additions {
 
 impl<'a> Added<'a> {
     /// Whether it has an attribute of this name.
+    #[inline]
     pub(crate) fn has(&self, name: &str) -> bool {
+        !self.attributes.is_empty() && self.finds(name)
+    }
+
+    #[inline(never)]
+    fn finds(&self, name: &str) -> bool {
         self.attributes.iter().any(|(found, _)| *found == name)
     }
 

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use spanmesh_trace_context::baggage;
 
-use crate::pairs::Pairs;
+use crate::pairs::{Iter, Pairs};
 use crate::record::cut_for_text;
 use crate::redact::REDACTED;
 
@@ -64,8 +64,22 @@ pub(crate) fn is_secret(name: &str) -> bool {
 }
 
 impl Capture {
+    /// Whether it captures nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        let lists = [
+            &self.request_headers,
+            &self.request_prefixes,
+            &self.response_headers,
+            &self.baggage,
+        ];
+        lists.into_iter().all(Vec::is_empty)
+    }
+
     /// Takes what is configured out of the headers that arrived.
     pub(crate) fn request(&self, headers: &Pairs, value_limit: usize) -> Captured {
+        if self.is_empty() {
+            return Captured::default();
+        }
         let parts = Parts {
             headers: self.headers(headers, value_limit),
             baggage: self.baggage(headers, value_limit),
@@ -145,22 +159,16 @@ impl Captured {
         parts.map_or(0, |parts| parts.headers.size() + parts.baggage.size())
     }
 
-    /// The headers in the order of their first values, each with all its values.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], impl Iterator<Item = &[u8]>)> {
-        let headers = || self.0.iter().flat_map(|parts| parts.headers.iter());
-        let is_first = move |at: usize, name: &[u8]| !headers().take(at).any(|(it, _)| it == name);
-        let firsts = headers().enumerate();
-        firsts
-            .filter(move |(at, (name, _))| is_first(*at, name))
-            .map(move |(at, (name, _))| {
-                let values = headers().skip(at).filter(move |(found, _)| *found == name);
-                (name, values.map(|(_, value)| value))
-            })
+    /// Names and values in the order of their arrival; names can be there several times.
+    pub(crate) fn headers(&self) -> Iter<'_> {
+        let parts = self.0.as_deref();
+        parts.map(|parts| parts.headers.iter()).unwrap_or_default()
     }
 
-    /// Keys and values.
-    pub(crate) fn baggage(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().flat_map(|parts| parts.baggage.iter())
+    /// Keys, each once, and values.
+    pub(crate) fn baggage(&self) -> Iter<'_> {
+        let parts = self.0.as_deref();
+        parts.map(|parts| parts.baggage.iter()).unwrap_or_default()
     }
 }
 

@@ -11,8 +11,8 @@ use spanmesh_trace_context::Carrier;
 #[derive(Clone, Debug, Default)]
 pub struct Pairs(Vec<u8>);
 
-/// The pairs of a list, in order.
-#[derive(Clone, Debug)]
+/// The pairs of a list, in order; the default one is empty.
+#[derive(Clone, Debug, Default)]
 pub struct Iter<'a> {
     lengths: &'a [u8],
     data: &'a [u8],
@@ -79,10 +79,7 @@ impl Pairs {
 impl<'a> Iter<'a> {
     /// Reads a list within other bytes, such as one that is a value of another list.
     pub fn new(bytes: &'a [u8]) -> Self {
-        let empty = Iter {
-            lengths: &[],
-            data: &[],
-        };
+        let empty = Iter::default();
         let Some((count, rest)) = bytes.split_first_chunk::<4>() else {
             return empty;
         };

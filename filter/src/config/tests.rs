@@ -471,7 +471,7 @@ fn what_cannot_be_captured_or_added_is_named() {
     check(
         r#""capture": {"response_headers": ["x-*"]}"#,
         "capture.response_headers[0]",
-        "only request_headers takes patterns",
+        "expected the name of a header, such as \"x-tenant\"",
     );
     check(
         r#""capture": {"baggage": ["a b"]}"#,
@@ -481,12 +481,12 @@ fn what_cannot_be_captured_or_added_is_named() {
     check(
         r#""capture": {"baggage": ["url.path"]}"#,
         "capture.baggage[0]",
-        "an attribute that the filter sets",
+        "no attribute which the filter sets",
     );
     check(
         r#""capture": {"unredacted": ["x-a"]}"#,
         "capture.unredacted[0]",
-        "expected one of authentication-info, authorization",
+        "expected a header that is redacted, such as",
     );
     check(
         r#""capture": {"headers": []}"#,

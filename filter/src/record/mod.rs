@@ -215,7 +215,9 @@ impl<'a> Record<'a> {
         self.write_response(writer);
         self.write_upstream(writer);
         self.write_peer(writer);
-        self.write_captured(writer);
+        if !self.capture.is_empty() {
+            self.write_captured(writer);
+        }
     }
 
     fn write_request(&self, writer: &mut AttributeWriter<'_>) {
@@ -307,6 +309,8 @@ impl<'a> Record<'a> {
         writer.text_if(semconv::ROUTE_NAME, self.attributes.route_name);
     }
 
+    /// Apart from the others, since most configurations capture nothing.
+    #[inline(never)]
     fn write_captured(&self, writer: &mut AttributeWriter<'_>) {
         let (request, response) = match self.grpc_method {
             Some(_) => (
@@ -315,15 +319,21 @@ impl<'a> Record<'a> {
             ),
             None => (semconv::HTTP_REQUEST_HEADER, semconv::HTTP_RESPONSE_HEADER),
         };
-        for (name, values) in self.captured.headers() {
-            writer.texts([request, &String::from_utf8_lossy(name)], values);
+        let headers = self.captured.headers();
+        for (at, (name, _)) in headers.clone().enumerate() {
+            if headers.clone().take(at).any(|(earlier, _)| earlier == name) {
+                continue;
+            }
+            let values = headers.clone().filter(|(found, _)| *found == name);
+            writer.texts(request, name, &mut values.map(|(_, value)| value));
         }
         let values = self.attributes.response_headers.values();
         for (name, value) in self.capture.response(values) {
-            writer.texts([response, name], [value].into_iter());
+            writer.texts(response, name.as_bytes(), &mut [value].into_iter());
         }
         for (key, value) in self.captured.baggage() {
-            writer.text_if(&String::from_utf8_lossy(key), value);
+            // A key is ASCII.
+            writer.text_if(str::from_utf8(key).unwrap_or_default(), value);
         }
     }
 
@@ -392,17 +402,14 @@ impl AttributeWriter<'_> {
         put_double_attribute(self.out, self.field, key, nanos as f64 / 1e6);
     }
 
-    /// A list of texts; the key is in two parts.
-    fn texts<'v>(&mut self, key: [&str; 2], values: impl Iterator<Item = &'v [u8]>) {
-        let [prefix, name] = key;
-        let is_added = |(added, _): &(&str, Value<'_>)| added.strip_prefix(prefix) == Some(name);
-        if self.added.attributes.iter().any(is_added) {
+    /// A list of texts; the key is in two parts, of which the second may be any bytes.
+    fn texts(&mut self, prefix: &str, name: &[u8], values: &mut dyn Iterator<Item = &[u8]>) {
+        let key = format!("{prefix}{}", String::from_utf8_lossy(name));
+        if self.added.has(&key) {
             return;
         }
         let attribute = begin_message(self.out, self.field);
-        put_length(self.out, KEY, prefix.len() + name.len());
-        self.out.extend_from_slice(prefix.as_bytes());
-        self.out.extend_from_slice(name.as_bytes());
+        put_bytes(self.out, KEY, key.as_bytes());
         let value = begin_message(self.out, VALUE);
         put_texts(self.out, values, self.value_limit);
         end_message(self.out, value);
@@ -447,13 +454,13 @@ fn put_value(out: &mut Vec<u8>, field: u32, value: &Value<'_>, value_limit: usiz
         Value::Bool(value) => put_uint(out, BOOL_VALUE, u64::from(*value)),
         Value::Int(value) => put_uint(out, INT_VALUE, *value as u64),
         Value::Double(value) => put_fixed64(out, DOUBLE_VALUE, value.to_bits()),
-        Value::Texts(values) => put_texts(out, values.iter().copied(), value_limit),
+        Value::Texts(values) => put_texts(out, &mut values.iter().copied(), value_limit),
     }
     end_message(out, message);
 }
 
 /// Appends a list of texts to an `AnyValue`.
-fn put_texts<'v>(out: &mut Vec<u8>, values: impl Iterator<Item = &'v [u8]>, value_limit: usize) {
+fn put_texts(out: &mut Vec<u8>, values: &mut dyn Iterator<Item = &[u8]>, value_limit: usize) {
     let array = begin_message(out, ARRAY_VALUE);
     for item in values {
         let item = text(item, value_limit);
