@@ -50,7 +50,8 @@ class Filter:
     delivery: Literal["static", "ecds"] = "static"
     """In the listener itself, or through a file that Envoy watches."""
     environment: dict[str, str] = field(default_factory=dict)
-    failure_policy: str = "FAIL_RELOAD"
+    failure_policy: str = "FAIL_OPEN"
+    """Or `fail_open`, for the older field of that name."""
     otherwise_pass: bool = False
     """With ECDS: a filter that does nothing stands in until there is one that loads."""
 
@@ -95,12 +96,15 @@ def wasm_configuration(plugin: Filter) -> Document:
     config: Document = {
         "name": "spanmesh",
         "root_id": "spanmesh",
-        "failure_policy": plugin.failure_policy,
         "vm_config": {
             "runtime": "envoy.wasm.runtime.v8",
             "code": {"local": {"filename": str(plugin.module)}},
         },
     }
+    if plugin.failure_policy == "fail_open":
+        config["fail_open"] = True
+    else:
+        config["failure_policy"] = plugin.failure_policy
     if plugin.environment:
         config["vm_config"]["environment_variables"] = {"key_values": dict(plugin.environment)}
     document = plugin.configuration
