@@ -7,6 +7,7 @@
 
 use crate::capture::Captured;
 use crate::export::Budget;
+use crate::record::cut_for_text;
 use crate::request::Request;
 
 /// What a VM may keep for its open streams, in bytes: about 100,000 usual ones.
@@ -29,26 +30,25 @@ pub(crate) struct Kept {
 impl Kept {
     /// Keeps the values of a request, each cut at what the records can use of it; `None` if there
     /// is no room.
-    pub(crate) fn new<'a>(
-        request: &Request<'a>,
+    pub(crate) fn new(
+        request: &Request<'_>,
         captured: Captured,
         value_limit: usize,
         budget: &Budget,
     ) -> Option<Self> {
-        let cut = |value: &'a [u8], limit: usize| value.get(..limit).unwrap_or(value);
         let values = values(&Request {
             // Path and query are two attributes.
-            target: cut(request.target, 2 * value_limit),
-            method: cut(request.method, value_limit),
-            authority: cut(request.authority, value_limit),
-            scheme: cut(request.scheme, value_limit),
-            content_type: cut(request.content_type, value_limit),
-            user_agent: cut(request.user_agent, value_limit),
-            forwarded: cut(request.forwarded, value_limit),
-            forwarded_for: cut(request.forwarded_for, value_limit),
-            forwarded_host: cut(request.forwarded_host, value_limit),
-            forwarded_proto: cut(request.forwarded_proto, value_limit),
-            upgrade: cut(request.upgrade, value_limit),
+            target: cut_for_text(request.target, 2 * value_limit),
+            method: cut_for_text(request.method, value_limit),
+            authority: cut_for_text(request.authority, value_limit),
+            scheme: cut_for_text(request.scheme, value_limit),
+            content_type: cut_for_text(request.content_type, value_limit),
+            user_agent: cut_for_text(request.user_agent, value_limit),
+            forwarded: cut_for_text(request.forwarded, value_limit),
+            forwarded_for: cut_for_text(request.forwarded_for, value_limit),
+            forwarded_host: cut_for_text(request.forwarded_host, value_limit),
+            forwarded_proto: cut_for_text(request.forwarded_proto, value_limit),
+            upgrade: cut_for_text(request.upgrade, value_limit),
         });
         let lengths = values.map(<[u8]>::len);
         if !budget.take(lengths.iter().sum::<usize>() + captured.size(), MAX_KEPT) {
@@ -173,11 +173,21 @@ mod tests {
         let kept = Kept::new(&Request::new(&headers), Captured::default(), 1000, &budget).unwrap();
         assert_eq!(
             (kept.request().target.len(), kept.request().user_agent.len()),
-            (2000, 1000)
+            (2003, 1003)
         );
-        assert_eq!(budget.held(), 3000);
+        assert_eq!(budget.held(), 3006);
         drop(kept);
         assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn no_character_is_broken() {
+        let agent = "\u{1f980}".repeat(10);
+        let headers = pairs(&[(b"user-agent", agent.as_bytes())]);
+        let request = Request::new(&headers);
+        let kept = Kept::new(&request, Captured::default(), 19, &Budget::default()).unwrap();
+        let agent = kept.request().user_agent;
+        assert_eq!(crate::record::text(agent, 19), "\u{1f980}".repeat(4));
     }
 
     #[test]
