@@ -424,15 +424,21 @@ proptest::proptest! {
 }
 
 #[test]
-fn a_condition_on_an_envoy_without_cel_is_an_error() {
-    let document = br#"{"sampler": {"rules": [{"match": {"when": "true"}, "ratio": 1}]}}"#;
-    let host = FakeHost::default();
-    let refused = Config::new(&host, "spanmesh", document, &Environment::default());
-    let message = refused.unwrap_err().to_string();
-    assert!(
-        message.contains("match.when: this Envoy evaluates no CEL"),
-        "{message}"
-    );
+fn an_expression_on_an_envoy_without_cel_is_an_error() {
+    let check = |document: &str, key: &str| {
+        let host = FakeHost::default();
+        let environment = Environment::default();
+        let refused = Config::new(&host, "spanmesh", document.as_bytes(), &environment);
+        let message = refused.unwrap_err().to_string();
+        let expected = format!("{key}: this Envoy evaluates no CEL");
+        assert!(message.contains(&expected), "{message}");
+    };
+    let rule = r#"{"sampler": {"rules": [{"match": {"when": "true"}, "ratio": 1}]}}"#;
+    check(rule, "match.when");
+    check(r#"{"access_log": {"filter": "true"}}"#, "access_log.filter");
+    check(r#"{"access_log": {"body": "'a'"}}"#, "access_log.body");
+    let attributes = r#"{"access_log": {"attributes": {"a": "1"}}}"#;
+    check(attributes, "access_log.attributes.a");
 }
 
 #[test]
