@@ -21,6 +21,9 @@ WASM_OPT := filter/tools/node_modules/.bin/wasm-opt
 WASM_OPT_FLAGS := -O3 --mvp-features --enable-mutable-globals --enable-sign-ext \
 	--enable-nontrapping-float-to-int --enable-bulk-memory --enable-multivalue --enable-reference-types
 
+# So many inputs of each fuzz target in `make test`.
+FUZZ_RUNS := 10000
+
 # Where the Python programs find the rig, the modules and the binaries.
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)/envoy
 export PYTHONDONTWRITEBYTECODE := 1
@@ -120,14 +123,19 @@ collector: ## Build the collector: target/release/spanmesh-collector
 
 # --- use, test, measure ------------------------------------------------------------------------
 
-.PHONY: demo test test-rust test-e2e bench bench-filter bench-programs w3c soak lint
+.PHONY: demo test test-rust test-e2e fuzz bench bench-filter bench-programs w3c soak lint
 demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
 
-test: setup filter collector test-rust test-e2e ## All tests: unit, property, end to end with a real Envoy
+test: setup filter collector test-rust fuzz test-e2e ## All tests: unit, property, fuzzing in short, end to end with a real Envoy
 
 test-rust:
 	cargo test --locked --workspace
+
+fuzz: setup-rust ## Each fuzz target for a few seconds, the same inputs on each fresh machine
+	@$(call need,c++,install a C++ compiler such as g++)
+	@echo "fuzz: building the targets"
+	@fuzz/run -runs=$(FUZZ_RUNS)
 
 test-e2e:
 	$(PYTHON) -m pytest tests
@@ -136,7 +144,8 @@ w3c: setup-rust setup-python filter ## The official W3C Trace Context suite thro
 	@[ -n "$(SUITE)" ] $(call or_fail,say where the suite is: make w3c SUITE=path/to/trace-context)
 	@$(PYTHON) tests/w3c/run.py --suite $(SUITE)
 
-soak: setup filter collector ## The long forms of the end-to-end tests
+soak: setup filter collector ## The long forms of the end-to-end tests, and 5 minutes of each fuzz target
+	fuzz/run -max_total_time=300
 	SPANMESH_SOAK=1 $(PYTHON) -m pytest tests -m soak
 
 bench: bench-programs setup-python .venv/.bench-complete collector ## The ratio tables: filter and collector beside their peers (PEERS=otelcol: also that one)
@@ -167,6 +176,7 @@ bench-programs: setup-rust filter # The load, the sink and a filter that does no
 
 lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lints
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if $(HAS_RUSTUP_STD); then \
 	  set -x; cargo clippy --locked --target $(WASM_TARGET) -p spanmesh-filter -- -D warnings; \
@@ -186,4 +196,4 @@ release: filter collector ## Versioned module, binary and Istio manifests with t
 
 clean: ## Remove what was built and installed here
 	cargo clean
-	rm -rf dist .venv .run tests/sdk-js/node_modules filter/tools/node_modules
+	rm -rf dist .venv .run fuzz/corpus fuzz/artifacts tests/sdk-js/node_modules filter/tools/node_modules

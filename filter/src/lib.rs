@@ -11,6 +11,8 @@ pub mod capture;
 mod condition;
 pub mod config;
 pub mod export;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod host;
 pub mod http;
 pub mod keep;

@@ -32,13 +32,13 @@ struct Status {
 
 /// How many records were rejected, and why; zero and empty on a full success.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Partial {
-    pub(super) rejected: usize,
-    pub(super) error_message: Vec<u8>,
+pub(crate) struct Partial {
+    pub(crate) rejected: usize,
+    pub(crate) error_message: Vec<u8>,
 }
 
 /// Reads the `partial_success` of a response.
-pub(super) fn partial_success(message: &[u8]) -> Partial {
+pub(crate) fn partial_success(message: &[u8]) -> Partial {
     let Some(partial) = ExportResponse::decode(message)
         .ok()
         .and_then(|it| it.partial_success)

@@ -3,7 +3,7 @@
 //! A [`Record`] gathers the facts once, from the request headers and from what Envoy knows at the
 //! end of the stream; [`span`] and [`log_record`] encode it. Source: semantic conventions 1.44.0.
 
-mod address;
+pub(crate) mod address;
 mod flags;
 mod line;
 pub(crate) mod log_record;
