@@ -144,14 +144,17 @@ impl Environment {
         let Some(argument) = self.sampler_argument.as_deref() else {
             return Policy::always();
         };
-        // A JSON number, so that the module needs no other parser of numbers.
+        // As JSON, so that the module needs no other parser of numbers, and as any value: serde's
+        // message about a wrong type would link the formatting of floats, a twentieth of the module.
         let number = argument.trim();
         let number = if number.starts_with('.') {
             format!("0{number}")
         } else {
             number.to_owned()
         };
-        let ratio = serde_json::from_str(&number).ok();
+        let ratio = serde_json::from_str(&number)
+            .ok()
+            .and_then(|value: serde_json::Value| value.as_f64());
         ratio.and_then(Policy::ratio).unwrap_or_else(|| {
             ignore(
                 "OTEL_TRACES_SAMPLER_ARG",
