@@ -152,7 +152,7 @@ impl Environment {
         } else {
             number.to_owned()
         };
-        let ratio = serde_json::from_str(&number)
+        let ratio = serde_json::from_slice(number.as_bytes())
             .ok()
             .and_then(|value: serde_json::Value| value.as_f64());
         ratio.and_then(Policy::ratio).unwrap_or_else(|| {

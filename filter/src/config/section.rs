@@ -5,7 +5,8 @@
 //! is a double: whole numbers are taken in either form.
 //!
 //! Not derived with serde: the derived code of a document like this, with path tracking, took a
-//! fifth of the module that every proxy of a mesh fetches.
+//! fifth of the module that every proxy of a mesh fetches. For the same reason what is asked for many
+//! times here is never inlined: a configuration is read once.
 
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ impl Section {
     }
 
     /// The object at `key`; an empty one if it is absent.
+    #[inline(never)]
     pub(super) fn section(&mut self, key: &'static str) -> Result<Self, ConfigError> {
         let value = self.take(key).unwrap_or_else(|| Value::Object(Map::new()));
         Self::new(self.path_of(key), value)
@@ -88,6 +90,7 @@ impl Section {
     }
 
     /// A condition in CEL.
+    #[inline(never)]
     pub(super) fn condition(
         &mut self,
         key: &'static str,
@@ -101,6 +104,7 @@ impl Section {
     }
 
     /// Compiles the text that was found at `key`.
+    #[inline(never)]
     pub(super) fn expression(
         &self,
         key: &str,
@@ -130,11 +134,13 @@ impl Section {
         self.entries.get(key).is_some_and(Value::is_array)
     }
 
+    #[inline(never)]
     pub(super) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, ConfigError> {
         self.read(key, "true or false", Value::as_bool)
     }
 
     /// What keeps a share of the requests.
+    #[inline(never)]
     pub(super) fn ratio(&mut self, key: &'static str) -> Result<Option<Policy>, ConfigError> {
         self.read(
             key,
@@ -144,6 +150,7 @@ impl Section {
     }
 
     /// How many may be kept a second.
+    #[inline(never)]
     pub(super) fn rate(&mut self, key: &'static str) -> Result<Option<f64>, ConfigError> {
         self.read(
             key,
@@ -152,11 +159,13 @@ impl Section {
         )
     }
 
+    #[inline(never)]
     pub(super) fn text(&mut self, key: &'static str) -> Result<Option<String>, ConfigError> {
         self.read(key, "a string", |value| value.as_str().map(str::to_owned))
     }
 
     /// A whole number from `least` to `most`.
+    #[inline(never)]
     pub(super) fn whole(
         &mut self,
         key: &'static str,
@@ -172,6 +181,7 @@ impl Section {
     }
 
     /// A duration such as `"500ms"`, of at least `least` milliseconds.
+    #[inline(never)]
     pub(super) fn duration(
         &mut self,
         key: &'static str,
@@ -186,6 +196,7 @@ impl Section {
     }
 
     /// A list of strings, none of them empty.
+    #[inline(never)]
     pub(super) fn texts(&mut self, key: &'static str) -> Result<Option<Vec<String>>, ConfigError> {
         self.read(key, "a list of strings that are not empty", |value| {
             let texts = value.as_array()?.iter();
@@ -200,6 +211,7 @@ impl Section {
     }
 
     /// One of a few words, each with what it means.
+    #[inline(never)]
     pub(super) fn choice<T: Copy>(
         &mut self,
         key: &'static str,
@@ -216,6 +228,7 @@ impl Section {
     }
 
     /// Keys that the user names, each with what `read` makes of its value.
+    #[inline(never)]
     pub(super) fn entries<T>(
         &mut self,
         key: &'static str,
@@ -231,6 +244,7 @@ impl Section {
     }
 
     /// An error about the object as a whole.
+    #[inline(never)]
     pub(super) fn error_here(&self, message: String) -> ConfigError {
         ConfigError {
             path: self.path.clone(),
@@ -239,6 +253,7 @@ impl Section {
     }
 
     /// An error about the value at `key`.
+    #[inline(never)]
     pub(super) fn error(&self, key: &str, message: String) -> ConfigError {
         ConfigError {
             path: self.path_of(key),
@@ -247,6 +262,7 @@ impl Section {
     }
 
     /// Ends the section: what is left has nobody asked for.
+    #[inline(never)]
     pub(super) fn end(self) -> Result<(), ConfigError> {
         match self.entries.keys().next() {
             None => Ok(()),
@@ -258,6 +274,7 @@ impl Section {
         }
     }
 
+    #[inline(never)]
     fn read<T>(
         &mut self,
         key: &'static str,
@@ -274,16 +291,19 @@ impl Section {
     }
 
     /// The value at `key`; null is as good as absent.
+    #[inline(never)]
     fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.entries.remove(key).filter(|value| !value.is_null())
     }
 
+    #[inline(never)]
     pub(super) fn path_of(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
     }
 }
 
+#[inline(never)]
 fn expected(path: String, found: &Value, wanted: &str) -> ConfigError {
     ConfigError {
         path,
@@ -291,6 +311,7 @@ fn expected(path: String, found: &Value, wanted: &str) -> ConfigError {
     }
 }
 
+#[inline(never)]
 fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
