@@ -118,7 +118,7 @@ CLASSES = {
     "without logs": Class({READ: 1, SET: 2, ATTRIBUTES: 1}, options=NO_LOGS),
     "without either": Class({READ: 1}, headers(SAMPLED), NO_SPANS | NO_LOGS),
     "a refused configuration": Class({}, headers(SAMPLED), {"unknown": 1}),
-    "a proxy without CEL": Class({READ: 1, SET: 2, PROPERTY: 24}, has_cel=False),
+    "a proxy without CEL": Class({READ: 1, SET: 2, PROPERTY: 23}, has_cel=False),
     "the last of a batch": Class(
         {READ: 1, SET: 2, ATTRIBUTES: 1, LOOK: 1, CLOCK: 3, EXPORT: 2, STAT: 4},
         options={"batch": {"max_records": 1}},
