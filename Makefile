@@ -14,6 +14,7 @@ WASM_TARGET := wasm32-wasip1
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MODULE := dist/spanmesh-filter.wasm
 COLLECTOR := $(TARGET_DIR)/release/spanmesh-collector
+BENCH_FILTERS := -p spanmesh-bench-empty-filter -p spanmesh-bench-probe-filter
 
 # Binaryen's optimizer. The features are those that rustc uses for this target, and no more: an Envoy
 # may not know others.
@@ -151,10 +152,11 @@ soak: setup filter collector ## The long forms of the end-to-end tests, and 5 mi
 bench: bench-programs setup-python .venv/.bench-complete collector ## The ratio tables: filter and collector beside their peers (PEERS=otelcol: also that one)
 	$(PYTHON) -m bench $(addprefix --peer ,$(PEERS))
 
-bench-filter: bench-programs setup-python ## CPU per request: bare Envoy, its own tracer and access log, ours
-	$(PYTHON) -m bench.filter
+bench-filter: bench-programs setup-python ## Everything that the filter costs, into docs/performance.md (ROWS="cost size": some of it, ROUNDS=n)
+	$(PYTHON) -m bench.filter --record docs/performance.md \
+	  $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-programs: setup-rust filter # The load, the sink and a filter that does nothing
+bench-programs: setup-rust filter # The load, the sink, a filter that does nothing and one that makes hostcalls
 	@echo "build: the benchmarks' programs"
 	@if ! command -v h2load >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "setup: nghttp2-client"; \
@@ -164,10 +166,10 @@ bench-programs: setup-rust filter # The load, the sink and a filter that does no
 	@$(call need,h2load,install nghttp2-client)
 	@cargo build --locked --release -p spanmesh-bench-load $(call or_fail,the load does not build; the compiler's message is above)
 	@if $(HAS_RUSTUP_STD); then \
-	  cargo build --locked --profile module --target $(WASM_TARGET) -p spanmesh-bench-empty-filter; \
+	  cargo build --locked --profile module --target $(WASM_TARGET) $(BENCH_FILTERS); \
 	else \
-	  $(DISTRO_ENV) cargo build --locked --profile module --target $(WASM_TARGET) -p spanmesh-bench-empty-filter $(DISTRO_FLAGS); \
-	fi $(call or_fail,the empty filter does not build; the compiler's message is above)
+	  $(DISTRO_ENV) cargo build --locked --profile module --target $(WASM_TARGET) $(BENCH_FILTERS) $(DISTRO_FLAGS); \
+	fi $(call or_fail,the benchmarks' filters do not build; the compiler's message is above)
 
 .venv/.bench-complete: .venv/.complete bench/requirements.txt
 	@echo "setup: the collector's peers into .venv"

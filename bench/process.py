@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _STATUS_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+_WASM_PAGE = 64 << 10
+_WASM_GUARD = 4 << 30
 
 
 def cpu_seconds(pid: int) -> float:
@@ -28,6 +30,30 @@ def peak_memory_mib(pid: int) -> float:
     if found is None:
         raise ValueError(f"no VmHWM in /proc/{pid}/status")
     return int(found[1]) / 1024
+
+
+def resident_mib(pid: int) -> float:
+    """Return the resident set as it is now."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def wasm_memory_pages(pid: int) -> int:
+    """Return how many pages of 64 KiB the largest Wasm memory of the process has.
+
+    V8 keeps the address space of 8 GiB for each memory, so that no index needs a check: what can be
+    read and written of it comes first, and the rest of it is one mapping without any permission.
+    """
+    pages, end = 0, 0
+    largest = 0
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        span, permissions = line.split()[:2]
+        first, last = (int(address, 16) for address in span.split("-"))
+        if permissions == "---p" and first == end and last - first >= _WASM_GUARD:
+            largest = max(largest, pages)
+        end = last
+        pages = (last - first) // _WASM_PAGE if permissions == "rw-p" else 0
+    return largest
 
 
 def first_and_other_processors() -> tuple[set[int], set[int]]:

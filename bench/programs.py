@@ -9,12 +9,17 @@ from pathlib import Path
 from rig.process import ROOT, RigError
 
 _TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+_MODULES = _TARGET / "wasm32-wasip1" / "module"
 
 
 def empty_filter() -> Path:
     """Return the module that does nothing."""
-    folder = _TARGET / "wasm32-wasip1" / "module"
-    return _built(folder / "spanmesh_bench_empty_filter.wasm")
+    return _built(_MODULES / "spanmesh_bench_empty_filter.wasm")
+
+
+def probe_filter() -> Path:
+    """Return the module that makes hostcalls."""
+    return _built(_MODULES / "spanmesh_bench_probe_filter.wasm")
 
 
 def load() -> Path:

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from rig.process import ROOT
+from rig.process import ROOT, RigError
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -42,3 +42,13 @@ def publish(name: str, text: str) -> None:
     path = folder / f"{name}.md"
     path.write_text(text + "\n")
     print(f"\n{text}\n\nkept as {path.relative_to(ROOT)}", flush=True)
+
+
+def record(document: Path, name: str, text: str) -> None:
+    """Put a report into a document, in place of what is between the markers of this name."""
+    begin, end = f"<!-- bench {name} -->", f"<!-- end of bench {name} -->"
+    before, found, rest = document.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise RigError(f"{document} has no place for {name}: expected {begin} and {end}")
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}")

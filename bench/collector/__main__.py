@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rig.process import RigError, Run
+from rig.process import RigError
 
 from bench import report
 from bench.collector import contenders
 from bench.collector.contenders import Contender
 from bench.collector.measure import Load, Measurement, measure
-from bench.rounds import alternate
+from bench.rounds import in_rounds
 from bench.spread import Spread
 
 Results = dict[str, list[Measurement]]
@@ -32,7 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         compared = _contenders(args.peer)
-        results = _rounds(compared, args.rounds, load)
+        results = in_rounds(
+            "bench-collector",
+            compared,
+            args.rounds,
+            lambda run, name, contender: measure(run, name, contender, load),
+            lambda found: f"{found.cpu_seconds_per_million:.3f} s",
+        )
     except RigError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -59,18 +65,6 @@ def _contenders(peers: Sequence[str]) -> list[Contender]:
     if "otelcol" in peers:
         compared += [contenders.otelcol_peer("gzip"), contenders.otelcol_peer("none")]
     return compared
-
-
-def _rounds(compared: Sequence[Contender], rounds: int, load: Load) -> Results:
-    results: Results = {contender.label: [] for contender in compared}
-    with Run("bench-collector") as run:
-        for number, index in alternate(len(compared), rounds):
-            contender = compared[index]
-            found = measure(run, f"{number}-{index}", contender, load)
-            results[contender.label].append(found)
-            seconds = found.cpu_seconds_per_million
-            print(f"round {number + 1}: {contender.label}: {seconds:.3f} s", flush=True)
-    return results
 
 
 def _report(compared: Sequence[Contender], results: Results, rounds: int, load: Load) -> str:
