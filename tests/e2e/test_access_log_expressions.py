@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rig import mesh
 from rig.driver import Parent
 from rig.mesh import Solo, alone
@@ -15,6 +16,7 @@ def solo_with(run: Run, sink: Sink, **access_log: Any) -> Solo:
     return Solo(run, collector=sink.port, configuration=mesh.plugin(access_log=access_log))
 
 
+@pytest.mark.core
 def test_only_requests_for_which_the_filter_holds_are_logged(run: Run, sink: Sink) -> None:
     solo = solo_with(run, sink, filter="response.code >= 400 || request.headers['x-log'] == 'yes'")
     parent = Parent.new()
@@ -43,6 +45,7 @@ def test_only_requests_for_which_the_filter_holds_are_logged(run: Run, sink: Sin
     assert solo.envoy.log.count("pluginConfig.access_log.filter fails on a request") == 1
 
 
+@pytest.mark.core
 def test_a_value_keeps_its_type(run: Run, sink: Sink) -> None:
     expressions = {
         "a.string": "request.method + '!'",
@@ -95,6 +98,7 @@ def test_a_value_keeps_its_type(run: Run, sink: Sink) -> None:
     assert solo.envoy.raw_filter_stats()["expressions.failed"] == 0
 
 
+@pytest.mark.core
 def test_an_expression_that_fails_costs_only_its_own_value(run: Run, sink: Sink) -> None:
     attributes = {
         "a.header": "request.headers['x-tenant']",

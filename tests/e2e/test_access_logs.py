@@ -16,6 +16,7 @@ from rig.sink import Sink
 INFO, WARN, ERROR = 9, 13, 17
 
 
+@pytest.mark.core
 def test_a_record_follows_its_span(run: Run) -> None:
     collector = Collector(run)
     world = Mesh(run, collector=collector.ports.grpc)
@@ -51,6 +52,7 @@ def test_the_outcome_is_the_severity(
     assert [r.severity for r in received.logs_of_request(made.mark or "")] == [severity]
 
 
+@pytest.mark.core
 def test_a_request_rejected_earlier_is_logged(run: Run, sink: Sink) -> None:
     solo = Solo(run, collector=sink.port, earlier_filters=(deny("/forbidden"),))
     parent = Parent.new()

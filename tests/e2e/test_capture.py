@@ -29,6 +29,7 @@ def captured(run: Run, sink: Sink, capture: dict[str, Any], wish: Wish) -> list[
     return [record.attributes for record in records]
 
 
+@pytest.mark.core
 def test_headers_have_all_their_values(run: Run, sink: Sink) -> None:
     capture = {
         "request_headers": ["X-Tenant", "x-team-*", "x-none"],

@@ -132,10 +132,12 @@ class Mistaken(Deployment):
         assert sink.requests == 0
 
 
+@pytest.mark.core
 def test_a_bad_first_configuration_lets_traffic_pass(run: Run, sink: Sink) -> None:
     Mistaken(run, sink, "static").check_that_all_pass_untouched(sink)
 
 
+@pytest.mark.core
 def test_a_bad_first_configuration_by_discovery_lets_traffic_pass(run: Run, sink: Sink) -> None:
     mistaken = Mistaken(run, sink, "ecds")
     mistaken.check_that_all_pass_untouched(sink)
@@ -177,6 +179,7 @@ def test_a_cluster_that_envoy_does_not_have_keeps_the_records(
     wait_for(lambda: solo.envoy.filter_stats().spans.queued == 5, "the spans waited")
 
 
+@pytest.mark.core
 def test_a_bad_update_leaves_the_old_configuration(run: Run, sink: Sink) -> None:
     solo = Solo(run, collector=sink.port, configuration=generation(1), delivery="ecds")
     solo.driver.load([alone() for _ in range(5)])
@@ -238,12 +241,14 @@ class Unloadable(Deployment):
             return None
 
 
+@pytest.mark.core
 def test_a_module_that_does_not_load_keeps_envoy_from_starting(run: Run, sink: Sink) -> None:
     broken = Unloadable(run, sink)
     assert broken.envoy.process.wait(10) == 1
     assert "Failed to load Wasm code" in broken.envoy.log
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("options", "status"),
     [
@@ -286,7 +291,7 @@ def test_a_module_that_does_not_load_leaves_the_old_one(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("how", ["ecds", "lds"])
+@pytest.mark.parametrize("how", [pytest.param("ecds", marks=pytest.mark.core), "lds"])
 @pytest.mark.parametrize("updates", [4, pytest.param(60, marks=pytest.mark.soak)])
 def test_an_update_under_load_loses_nothing(run: Run, sink: Sink, how: str, updates: int) -> None:
     options: dict[str, Any] = {"delivery": "ecds"} if how == "ecds" else {"listeners": "lds"}
@@ -325,6 +330,7 @@ def test_an_empty_configuration_works(run: Run, sink: Sink) -> None:
     assert solo.envoy.filter_stats().config_rejected == 0
 
 
+@pytest.mark.core
 def test_the_environment_is_below_the_document(run: Run, sink: Sink) -> None:
     environment = {
         "OTEL_SERVICE_NAME": "named-by-environment",

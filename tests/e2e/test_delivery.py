@@ -19,6 +19,7 @@ INTERVAL = 0.2
 """Seconds between flushes, as `mesh.plugin` configures them."""
 
 
+@pytest.mark.core
 def test_nothing_is_lost_while_the_collector_is_down(run: Run) -> None:
     ports = Ports.free()
     collector = Collector(run, ports=ports)
@@ -40,6 +41,7 @@ def test_nothing_is_lost_while_the_collector_is_down(run: Run) -> None:
     assert sum(stats.spans.retried for stats in world.filter_stats()) > 0
 
 
+@pytest.mark.core
 def test_what_the_queue_cannot_hold_is_counted(run: Run) -> None:
     sink = Sink()
     configuration = mesh.plugin(batch={"max_queue_bytes": 65536})
@@ -119,6 +121,7 @@ def test_one_signal_that_fails_does_not_hold_up_the_other(
     solo.settle(sink.telemetry, timeout=60)
 
 
+@pytest.mark.core
 def test_a_drained_shutdown_loses_nothing(run: Run, sink: Sink) -> None:
     solo = Solo(run, collector=sink.port)
     solo.driver.load([alone() for _ in range(100)])

@@ -88,13 +88,7 @@ def pair(run: Run, sink: Sink) -> Iterator[Pair]:
     return Pair(run, sink)
 
 
-def rss(envoy: SidecarEnvoy) -> int:
-    """Return the resident memory in bytes."""
-    with open(f"/proc/{envoy.process.pid}/status") as status:  # noqa: PTH123, no file to speak of
-        [line] = [line for line in status if line.startswith("VmRSS:")]
-    return int(line.split()[1]) * 1024
-
-
+@pytest.mark.core
 def test_damaged_trace_headers_change_no_answer(pair: Pair) -> None:
     def round_of(seed: int) -> None:
         batches = [list(hostile.trace_headers(REQUESTS // 4, seed * 4 + n)) for n in range(4)]
@@ -112,10 +106,10 @@ def test_damaged_trace_headers_change_no_answer(pair: Pair) -> None:
         pair.settle()
 
     round_of(1)
-    first = rss(pair.solo.envoy)
+    first = pair.solo.envoy.resident_bytes()
     round_of(2)
     # The second round needs no more than the first, but for what allocators do.
-    assert rss(pair.solo.envoy) - first < 16 << 20
+    assert pair.solo.envoy.resident_bytes() - first < 16 << 20
     stats = pair.solo.envoy.raw_filter_stats()
     for kind in ("traceparent", "tracestate", "b3", "b3multi"):
         assert stats[f"propagation.invalid.{kind}"] > 20, kind
@@ -145,9 +139,9 @@ def test_smuggling_and_excess_are_answered_as_by_a_bare_envoy(pair: Pair) -> Non
 
     everything()
     pair.settle()
-    first = rss(pair.solo.envoy)
+    first = pair.solo.envoy.resident_bytes()
     everything()
-    assert rss(pair.solo.envoy) - first < 32 << 20
+    assert pair.solo.envoy.resident_bytes() - first < 32 << 20
     received = pair.settle()
     for log in received.logs:
         assert all(
@@ -169,5 +163,7 @@ def test_broken_http2_is_answered_as_by_a_bare_envoy(pair: Pair) -> None:
     assert answers["usual"][0] == answers["a thousand headers"][0] == "status 200"
     assert answers["large value"][0] == "status 200"
     assert any(answer.startswith("reset") for answer, _ in answers.values())
-    # What the codec resets before its headers are whole never has a filter, nor another log.
-    pair.settle(sum(answer.startswith("status") for answer, _ in answers.values()))
+    # What the codec resets before its headers are whole never has a filter, nor another log. Some
+    # Envoys end a request that lacks its body after that, with PROTOCOL_ERROR.
+    ends = [answer for answer, _ in answers.values()]
+    pair.settle(sum(end.startswith("status") or end == "reset 1" for end in ends))

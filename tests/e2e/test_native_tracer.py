@@ -43,6 +43,7 @@ def overwritten(solo: Solo) -> int:
     return solo.envoy.raw_filter_stats()["propagation.overwritten"]
 
 
+@pytest.mark.core
 def test_a_native_tracer_overwrites_what_the_filter_wrote(run: Run, sink: Sink) -> None:
     solo = Solo(run, collector=sink.port, manager=tracing(), concurrency=1)
     made, received = ask(solo)

@@ -34,6 +34,7 @@ def test_the_collector_takes_records_over_http(run: Run) -> None:
     assert histogram in http.request(solo.envoy.admin, "/stats/prometheus").text
 
 
+@pytest.mark.core
 def test_requests_carry_the_headers_of_the_document_and_of_the_environment(
     run: Run, http_sink: HttpSink
 ) -> None:

@@ -71,6 +71,7 @@ class Chain(Deployment):
         return envoy
 
 
+@pytest.mark.core
 def test_certificates_name_both_sides(run: Run, sink: Sink) -> None:
     chain = Chain(run, sink)
     frontend, gateway, inventory = (identity.name for identity in chain.identities.values())

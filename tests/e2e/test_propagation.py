@@ -14,6 +14,8 @@ from rig.mesh import Solo, alone, plugin
 from rig.process import Run
 from rig.sink import Sink
 
+pytestmark = pytest.mark.core
+
 B3, MULTI, BOTH, ALL = "b3", "b3multi", "tracecontext,b3", "tracecontext,b3,b3multi"
 B3_FIRST = "b3,tracecontext"
 

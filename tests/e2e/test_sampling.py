@@ -15,6 +15,7 @@ from rig.records import CLIENT, SERVER
 from rig.sink import Sink
 
 
+@pytest.mark.core
 def test_rules_decide_in_order(run: Run, sink: Sink) -> None:
     rules = [
         {"match": {"path": "/stock/{item}"}, "decision": "always"},
@@ -77,7 +78,7 @@ def test_a_route_names_the_servers_span(run: Run, sink: Sink) -> None:
     assert sorted(span.name for span in spans) == ["GET", "GET /stock/{item}"]
 
 
-@pytest.mark.parametrize("connections", [1, 8])
+@pytest.mark.parametrize("connections", [1, pytest.param(8, marks=pytest.mark.core)])
 def test_a_limit_is_one_for_the_process(run: Run, sink: Sink, connections: int) -> None:
     limit, seconds = 100, 4.0
     solo = Solo(
@@ -113,6 +114,7 @@ def test_a_limit_is_one_for_the_process(run: Run, sink: Sink, connections: int) 
     assert {span.trace_state for span in sink.telemetry().spans} == {""}
 
 
+@pytest.mark.core
 def test_errors_are_kept_although_their_trace_is_not_sampled(run: Run, sink: Sink) -> None:
     solo = Solo(run, collector=sink.port, configuration=mesh.plugin(keep={"errors": True}))
 
@@ -128,6 +130,7 @@ def test_errors_are_kept_although_their_trace_is_not_sampled(run: Run, sink: Sin
     assert solo.envoy.raw_filter_stats()["spans.kept"] == 1
 
 
+@pytest.mark.core
 def test_a_boundary_restarts_traces(run: Run, sink: Sink) -> None:
     trust = [
         {"when": "request.headers['x-inside'] == 'yes'", "action": "continue"},
@@ -147,6 +150,7 @@ def test_a_boundary_restarts_traces(run: Run, sink: Sink) -> None:
     assert outside.trace_id not in {span.trace_id for span in spans}
 
 
+@pytest.mark.core
 def test_a_gateway_has_both_sides(run: Run, sink: Sink) -> None:
     solo = Solo(run, collector=sink.port, configuration=mesh.plugin(role="gateway"))
     solo.driver.load([alone()])

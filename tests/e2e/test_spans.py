@@ -51,6 +51,7 @@ def world(module_run: Run) -> Iterator[World]:
     return World(module_run)
 
 
+@pytest.mark.core
 def test_three_hops_are_one_trace(world: World) -> None:
     _, spans = world.make(mesh.plain())
     assert len({span.trace_id for span in spans}) == 1
@@ -62,6 +63,7 @@ def test_three_hops_are_one_trace(world: World) -> None:
         assert inner.end <= outer.end + 5_000_000
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("wish", [mesh.with_w3c_parent, mesh.with_b3_single, mesh.with_b3_multi])
 def test_a_parent_of_every_format_is_continued(world: World, wish: object) -> None:
     wanted: Wish = wish()  # type: ignore[operator]
@@ -82,6 +84,7 @@ def test_an_unsampled_parent_gives_logs_and_no_spans(world: World) -> None:
     assert {record.flags & 1 for record in logs} == {0}
 
 
+@pytest.mark.core
 def test_a_server_span_follows_the_conventions(world: World) -> None:
     wish = mesh.plain(query="?color=red")
     _, spans = world.make(
@@ -111,6 +114,7 @@ def test_a_server_span_follows_the_conventions(world: World) -> None:
     assert span.schema_url.startswith("https://opentelemetry.io/schemas/")
 
 
+@pytest.mark.core
 def test_a_client_span_follows_the_conventions(world: World) -> None:
     _, spans = world.make(mesh.plain())
     span = spans[1]
@@ -140,6 +144,7 @@ def test_5xx_is_an_error_of_both(world: World) -> None:
     assert {span.status_message for span in spans} == {""}
 
 
+@pytest.mark.core
 def test_an_upstream_reset_is_an_error_with_its_reason(world: World) -> None:
     _, spans = world.make(mesh.plain("reset", "?reset=1", status=503))
     innermost = spans[-1]
@@ -154,6 +159,7 @@ def test_a_slow_request_has_a_long_span(world: World) -> None:
         assert 300e6 <= span.end - span.start < 5e9
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("code", "name", "server"),
     [(0, "OK", UNSET), (5, "NOT_FOUND", UNSET), (14, "UNAVAILABLE", ERROR), (2, "UNKNOWN", ERROR)],
@@ -189,6 +195,7 @@ def test_secrets_in_the_query_are_redacted(world: World) -> None:
     assert "sig=REDACTED&color=red" in spans[1].attributes["url.full"]
 
 
+@pytest.mark.core
 def test_headers_that_are_not_utf8_do_no_harm(world: World) -> None:
     wish = Wish(
         "not UTF-8",

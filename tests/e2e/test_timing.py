@@ -64,6 +64,7 @@ def slow_service() -> Iterator[int]:
     server.server_close()
 
 
+@pytest.mark.core
 def test_the_times_of_a_slow_response_come_apart(run: Run, sink: Sink, slow_service: int) -> None:
     solo = SlowSolo(run, sink, slow_service)
     made = solo.driver.get(alone())

@@ -40,7 +40,7 @@ MODULE = """
 UNDER_WAY = 5
 """Requests that are under way when the trap comes."""
 
-WATCHED = 2.0
+WATCHED = 1.0
 """Seconds after the trap in which new requests are made."""
 
 BACKOFF = 1.5
@@ -105,6 +105,7 @@ def always(cost: Cost, status: int) -> bool:
     return {code for _, code in cost.later} == {status}
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("policy", "others", "later"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -152,6 +153,12 @@ class Envoy:
             for name, value in found.items()
             if name.startswith(STAT_PREFIX)
         }
+
+    def resident_bytes(self) -> int:
+        """Return how much of its memory is resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+        return int(line.split()[1]) * 1024
 
     @property
     def log(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
 # Below the range from which Linux takes the local port of an outgoing connection (32768 and up),
 # so that a port cannot be taken between the moment it is chosen and the moment it is bound.
-_FIRST, _LAST = 10_240, 32_000
+# Test runs beside each other are given parts of it, as `first-last` in SPANMESH_PORTS.
+_FIRST, _LAST = map(int, os.environ.get("SPANMESH_PORTS", "10240-32000").split("-"))
 
 _taken: set[int] = set()
 
