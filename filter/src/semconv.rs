@@ -3,7 +3,7 @@
 //! Source: OpenTelemetry semantic conventions 1.44.0 (`docs/http/http-spans.md`,
 //! `docs/rpc/grpc.md`, `docs/resource/`). The RPC names have moved three times; those here are of
 //! 1.39 to 1.44. What has no name there has one of ours, `spanmesh.*`, documented in
-//! `docs/filter.md`.
+//! `docs/filter-records.md`.
 
 /// Of each batch's resource and scope.
 pub(crate) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";

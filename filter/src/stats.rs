@@ -2,7 +2,7 @@
 //!
 //! Counts are gathered in memory and given to Envoy on ticks, so that a request pays for no host
 //! call. Gauges are published as deltas, since Envoy keeps one value for all workers. What each
-//! stat means is documented in `docs/filter.md`.
+//! stat means is documented in `docs/filter-operations.md`.
 
 use std::cell::Cell;
 

@@ -16,7 +16,11 @@ from rig.programs import collector_binary
 from rig.sink import Sink
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "istio/README.md"])
-FILTER = (ROOT / "docs" / "filter.md").read_text()
+# The pages on the filter: its configuration, what it emits, what it takes to run it.
+CONFIGURATION, RECORDS, OPERATIONS = (
+    (ROOT / "docs" / name).read_text()
+    for name in ("filter.md", "filter-records.md", "filter-operations.md")
+)
 COLLECTOR = (ROOT / "docs" / "collector.md").read_text()
 
 
@@ -54,7 +58,7 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(file), link
 
 
-@pytest.mark.parametrize("example", blocks(FILTER, "json"))
+@pytest.mark.parametrize("example", blocks(CONFIGURATION + RECORDS + OPERATIONS, "json"))
 def test_the_filters_statistics_are_documented_and_its_examples_are_accepted(
     run: Run, sink: Sink, example: str
 ) -> None:
@@ -67,14 +71,14 @@ def test_the_filters_statistics_are_documented_and_its_examples_are_accepted(
     assert solo.envoy.raw_filter_stats()["expressions.failed"] == 0
     stats = set(solo.envoy.stats("^wasmcustom%5C."))
     signals = ["spans", "logs"]
-    assert names(FILTER, r"wasmcustom\.spanmesh\.[\w.]+", SIGNAL=signals) == stats
+    assert names(OPERATIONS, r"wasmcustom\.spanmesh\.[\w.]+", SIGNAL=signals) == stats
     prometheus = {name.removeprefix("wasmcustom.").replace(".", "_") for name in stats}
-    assert names(FILTER, r"spanmesh_\w+", SIGNAL=signals) == prometheus
+    assert names(OPERATIONS, r"spanmesh_\w+", SIGNAL=signals) == prometheus
 
 
 def test_the_filters_keys_are_documented(run: Run, sink: Sink) -> None:
     """An unknown key is an error that lists the known ones."""
-    table = FILTER.split("## Configuration", 1)[1].split("###", 1)[0]
+    table = CONFIGURATION.split("## Configuration", 1)[1].split("###", 1)[0]
     documented = set(re.findall(r"^\| `([\w.]+)` \|", table, re.M))
     sections = {key.split(".")[0] for key in documented if "." in key}
     solo = Solo(run, collector=sink.port, delivery="ecds")
@@ -91,7 +95,7 @@ def test_the_filters_attributes_are_those_in_the_code() -> None:
     code = (ROOT / "filter" / "src" / "semconv.rs").read_text()
     attributes = set(re.findall(r'&str = "([a-z_0-9]+(?:\.[a-z_0-9]+)+)"', code))
     assert attributes
-    assert attributes <= names(FILTER, r"[a-z_0-9]+(\.[a-z_0-9]+)+")
+    assert attributes <= names(RECORDS, r"[a-z_0-9]+(\.[a-z_0-9]+)+")
 
 
 def test_the_collectors_metrics_are_documented(run: Run) -> None:

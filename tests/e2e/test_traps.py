@@ -1,6 +1,6 @@
 """What one trap of a module costs, by `failure_policy`. The module is not ours: ours has no trap.
 
-docs/filter.md has the outcome as a table.
+docs/filter-operations.md has the outcome as a table.
 """
 
 from __future__ import annotations
