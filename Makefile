@@ -84,6 +84,8 @@ setup-python: .venv/.complete
 .venv/.complete: tests/requirements.txt
 	@$(call need,python3,install Python 3.11 or newer)
 	@echo "setup: Python packages into .venv"
+	@# A link may lead into another checkout, which must not be cleared.
+	@[ ! -L .venv ] || rm .venv
 	@python3 -m venv --clear .venv $(call or_fail,python3 cannot make a virtual environment; on Debian install python3-venv)
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r $< $(call or_fail,pip could not install tests/requirements.txt)
 	@touch $@
