@@ -1,4 +1,4 @@
-"""`python -m bench`: both tables."""
+"""`python -m bench`: the rows of the filter and the table of the collectors."""
 
 from __future__ import annotations
 

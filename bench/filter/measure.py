@@ -16,11 +16,13 @@ from bench.filter.variants import Variant
 from bench.process import cpu_seconds, first_and_other_processors, peak_memory_mib, pinned
 from bench.sink import Sink, Totals
 
-_SETTLE_SECONDS = 1.5
-"""After this long the batches of all variants have left, but for the native tracer's last four
-spans, which it keeps for up to 5 s."""
+_SETTLE_SECONDS = 0.3
+"""After this long the work of the last requests is done, but for what waits for a batch to fill: at
+most one batch of the warm-up comes into the counted time, and at most one of the counted falls
+out of it."""
 
-_NATIVE_FLUSH_SECONDS = 5.5
+_LAST_BATCH_SECONDS = 6.5
+"""The native tracer keeps a batch that does not fill for 5 s."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Bench:
         Fails when it does not come: what is lost is cheap.
         """
         wanted = (self.variant.spans * requests, self.variant.logs * requests)
-        deadline = time.monotonic() + _NATIVE_FLUSH_SECONDS
+        deadline = time.monotonic() + _LAST_BATCH_SECONDS
         while True:
             totals = self.sink.totals()
             found = (totals.spans, totals.log_records)

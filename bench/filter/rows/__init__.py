@@ -28,4 +28,4 @@ ROWS: tuple[Row, ...] = (
     hostcalls.ROW,
     compression.ROW,
 )
-"""In the order of the report. Those that take no load come as cheap as their place."""
+"""In the order of the report."""

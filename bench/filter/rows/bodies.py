@@ -81,4 +81,4 @@ def _upstream(run: Run) -> Iterator[int]:
     yield port
 
 
-ROW = Row("bodies", 7, _measure)
+ROW = Row("bodies", 5, _measure)

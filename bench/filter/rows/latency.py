@@ -19,7 +19,7 @@ from bench.filter.variants import BARE, NATIVE, Variant
 from bench.rounds import in_rounds
 from bench.spread import Spread
 
-_SECONDS = 5
+_SECONDS = 4
 """Of paced load."""
 
 

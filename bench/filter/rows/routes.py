@@ -86,4 +86,4 @@ def _match(found: Comparison, many: variants.Variant) -> str:
     return Spread.of(found.over(many, BARE)).format(2, sign=True)
 
 
-ROW = Row("routes", 5, _measure)
+ROW = Row("routes", 4, _measure)

@@ -14,7 +14,7 @@ def _measure(effort: Effort) -> str:
     keep = variants.ours_unsampled(
         "Spanmesh, nothing sampled, keep on", keep={"errors": True, "slower_than": "10s"}
     )
-    compared = [BARE, NATIVE_UNSAMPLED, plain, keep, variants.empty()]
+    compared = [BARE, NATIVE_UNSAMPLED, plain, keep]
     found = Comparison.of("unsampled", compared, effort.rounds, effort.load())
 
     def over_native(variant: variants.Variant) -> str:
