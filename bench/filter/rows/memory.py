@@ -3,15 +3,17 @@ to ten times as many."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
+from rig import http
 from rig.process import Run
 
 from bench import report
 from bench.filter import variants
 from bench.filter.comparison import figures, section
 from bench.filter.load import Load
-from bench.filter.measure import started
+from bench.filter.measure import Bench, started
 from bench.filter.rows.row import Effort, Row
 from bench.filter.variants import BARE, NATIVE, Variant
 from bench.process import peak_memory_mib, resident_mib, wasm_memory_pages
@@ -29,11 +31,19 @@ class _Memory:
     resident_mib: float
     peak_mib: float
     """Since it was started: V8 takes the most while it compiles."""
+    allocated_mib: float
+    """What Envoy's allocator has given out; more of it may be resident, free to be given again."""
     wasm_pages: int
 
     @classmethod
-    def of(cls, pid: int) -> _Memory:
-        return cls(resident_mib(pid), peak_memory_mib(pid), wasm_memory_pages(pid))
+    def of(cls, bench: Bench) -> _Memory:
+        allocator = json.loads(http.request(bench.envoy.admin, "/memory").body)
+        return cls(
+            resident_mib(bench.pid),
+            peak_memory_mib(bench.pid),
+            int(allocator["allocated"]) / 2**20,
+            wasm_memory_pages(bench.pid),
+        )
 
 
 @dataclass(frozen=True)
@@ -50,12 +60,12 @@ def _measure(effort: Effort) -> str:
     def one(run: Run, name: str, variant: Variant) -> _Growth:
         with started(run, name, variant) as bench:
             load.run(_EARLY, bench.port)
-            early = _Memory.of(bench.pid)
+            early = _Memory.of(bench)
             bench.complete(_EARLY)
             if variant is not ours:
                 return _Growth(early, None)
             load.run(_LATE - _EARLY, bench.port)
-            late = _Memory.of(bench.pid)
+            late = _Memory.of(bench)
             bench.complete(_LATE)
             return _Growth(early, late)
 
@@ -67,7 +77,13 @@ def _measure(effort: Effort) -> str:
         one,
         lambda found: f"{found.early.resident_mib:.1f} MiB, {found.early.wasm_pages} pages",
     )
-    head = ["Envoy with", "resident, MiB", "peak since its start, MiB", "Wasm memory, pages"]
+    head = [
+        "Envoy with",
+        "resident, MiB",
+        "peak since its start, MiB",
+        "allocated, MiB",
+        "Wasm memory, pages",
+    ]
     rows = [
         _row(variant.label, [found.early for found in results[variant.label]])
         for variant in compared
@@ -105,6 +121,7 @@ def _row(label: str, found: list[_Memory]) -> list[str]:
         label,
         Spread.of(one.resident_mib for one in found).format(1),
         Spread.of(one.peak_mib for one in found).format(1),
+        Spread.of(one.allocated_mib for one in found).format(1),
         Spread.of(one.wasm_pages for one in found).format(0),
     ]
 
