@@ -8,10 +8,12 @@
 //! `time_unix_nano` is when the request began, as in a classic access log; `observed_time_unix_nano`
 //! is when it ended.
 
-use spanmesh_otlp::encode::{put_bytes, put_fields_as, put_fixed32, put_fixed64, put_uint};
+use spanmesh_otlp::encode::{
+    begin_message, end_message, put_bytes, put_fields_as, put_fixed32, put_fixed64, put_uint,
+};
 
-use super::{AttributeWriter, Common, Identity, Record, Side, line, put_value};
-use crate::access_log::{Added, Value};
+use super::{AttributeWriter, Common, Identity, Record, STRING_VALUE, Side, line, put_value};
+use crate::access_log::Added;
 use crate::semconv;
 use crate::stream::Attributes;
 
@@ -47,9 +49,11 @@ pub(crate) fn encode(
     match &added.body {
         Some(value) => put_value(out, field::BODY, value, record.value_limit),
         None => {
-            // Its parts are cut, each by itself.
-            let line = line::line(record);
-            put_value(out, field::BODY, &Value::Text(line.as_bytes()), usize::MAX);
+            let body = begin_message(out, field::BODY);
+            let text = begin_message(out, STRING_VALUE);
+            line::put_line(out, record);
+            end_message(out, text);
+            end_message(out, body);
         }
     }
     if added.attributes.is_empty() {

@@ -99,6 +99,8 @@ pub(crate) struct Record<'a> {
     captured: &'a Captured,
     capture: &'a Capture,
     attributes: &'a Attributes<'a>,
+    /// The client's address or name, as far as headers and connection tell.
+    client: &'a [u8],
     grpc_method: Option<&'a [u8]>,
     query: Cow<'a, [u8]>,
     /// The template that the path is one of; only the server's side knows its own.
@@ -178,6 +180,7 @@ impl<'a> Record<'a> {
             captured,
             capture: &config.capture,
             attributes,
+            client: address::client(request, attributes.source_address),
             grpc_method,
             query: config.redaction.query(request.query()),
             route: (side == Side::Server)
@@ -249,10 +252,7 @@ impl<'a> Record<'a> {
             address::server(self.request),
         );
         let source = self.attributes.source_address;
-        writer.text_if(
-            semconv::CLIENT_ADDRESS,
-            address::client(self.request, source),
-        );
+        writer.text_if(semconv::CLIENT_ADDRESS, self.client);
         writer.peer(source);
         writer.text_if(semconv::USER_AGENT_ORIGINAL, self.request.user_agent);
     }
