@@ -371,6 +371,10 @@ impl AttributeWriter<'_> {
         if self.added.has(key) {
             return;
         }
+        if value.len() <= self.value_limit && value.is_ascii() {
+            // As nearly all values are; to see that is quicker than to check UTF-8.
+            return put_string_attribute(self.out, self.field, key, value);
+        }
         let value = text(value, self.value_limit);
         put_string_attribute(self.out, self.field, key, value.as_bytes());
     }
