@@ -14,6 +14,9 @@ from collections.abc import Iterator
 
 import aiohttp
 import grpc
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 from rig import mesh, streams
 from rig.bootstrap import Filter, Sidecar
@@ -87,6 +90,65 @@ def test_a_websocket_is_one_request(run: Run, sink: Sink) -> None:
     assert LASTS <= seconds(span) < 10
     assert record.attributes["http.response.body.size"] > 5 * len("message 0")
     assert record.severity_text == "INFO"
+
+
+def chat_over_http2(driver: Driver, *, sampled: bool) -> Made:
+    """Open a WebSocket by extended CONNECT (RFC 8441), and close it."""
+    parent = Parent.new()
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    connection.initiate_connection()
+    status = ""
+    with socket.create_connection(("127.0.0.1", driver.port), timeout=10) as client:
+        client.sendall(connection.data_to_send())
+        while not connection.remote_settings.enable_connect_protocol:
+            connection.receive_data(client.recv(65_536))
+        headers = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":path", "/websocket"),
+            (":authority", "a"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            parent.traceparent("01" if sampled else "00"),
+        ]
+        connection.send_headers(1, headers)
+        client.sendall(connection.data_to_send())
+        while not status:
+            for event in connection.receive_data(client.recv(65_536)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = dict(event.headers)[":status"]
+        time.sleep(LASTS)
+        # A masked Close with the code 1000.
+        connection.send_data(1, b"\x88\x82\0\0\0\0\x03\xe8")
+        client.sendall(connection.data_to_send())
+        client.recv(65_536)
+        connection.end_stream(1)
+        client.sendall(connection.data_to_send())
+        time.sleep(0.1)
+    wish = Wish("WebSocket", "/websocket", SERVED, parent=parent, sampled=sampled)
+    return driver.note(wish, int(status))
+
+
+@pytest.mark.core
+def test_a_websocket_over_http2_is_one_request_and_a_stream(run: Run, sink: Sink) -> None:
+    keep = {"slower_than": "200ms"}
+    solo = Solo(
+        run,
+        collector=sink.port,
+        configuration=mesh.plugin(keep=keep),
+        app=streams.start_http(run),
+        upgrades=("websocket",),
+    )
+    made = chat_over_http2(solo.driver, sampled=True)
+    # Slow as it is, it is not kept: it is meant to last.
+    chat_over_http2(solo.driver, sampled=False)
+    span, _ = of(solo.settle(sink.telemetry), made)
+    assert span.name == "GET"
+    # As the upstream and every filter see it.
+    assert span.attributes["http.response.status_code"] == 101
+    assert span.attributes["network.protocol.version"] == "2"
+    assert LASTS <= seconds(span) < 10
 
 
 def test_nothing_is_recorded_before_a_stream_ends(run: Run, sink: Sink) -> None:
