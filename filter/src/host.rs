@@ -1,6 +1,6 @@
 //! What the filter needs of the proxy that runs it.
 //!
-//! `proxy.rs` implements [`Host`] with Proxy-WASM ABI 0.2.1 host calls; the tests implement it with
+//! `proxy` implements [`Host`] with Proxy-WASM ABI 0.2.1 host calls; the tests implement it with
 //! a scripted proxy. Every call returns bytes, and none panics whatever status the proxy answers.
 
 use std::time::Duration;

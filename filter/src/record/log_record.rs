@@ -12,7 +12,8 @@ use spanmesh_otlp::encode::{
     begin_message, end_message, put_bytes, put_fields_as, put_fixed32, put_fixed64, put_uint,
 };
 
-use super::{AttributeWriter, Common, Identity, Record, STRING_VALUE, Side, line, put_value};
+use super::writer::{AttributeWriter, STRING_VALUE, put_value};
+use super::{Common, Identity, Record, Side, line};
 use crate::access_log::Added;
 use crate::semconv;
 use crate::stream::Attributes;
