@@ -207,7 +207,10 @@ impl<'a> Record<'a> {
     }
 
     fn write_client(&self, writer: &mut AttributeWriter<'_>) {
-        writer.text(semconv::URL_FULL, &self.full_url());
+        // Without a host it would be no URL.
+        if !self.request.authority.is_empty() {
+            writer.text(semconv::URL_FULL, &self.full_url());
+        }
         // The proxy knows only what the workload asked it for; nobody stands in front of it.
         let (host, port) = address::server(&Request {
             forwarded: &[],

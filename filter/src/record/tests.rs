@@ -150,6 +150,13 @@ fn a_client_span_has_the_full_url_without_secrets() {
 }
 
 #[test]
+fn a_request_that_the_codec_refused_has_no_url() {
+    let (span, log) = records(Side::Client, &Request::default(), &attributes());
+    assert_eq!(attribute(&span.attributes, "url.full"), None);
+    assert_eq!(attribute(&log.attributes, "url.full"), None);
+}
+
+#[test]
 fn a_route_is_in_the_name_of_the_servers_span_only() {
     let request = Request {
         target: b"/r/7?x=y",
