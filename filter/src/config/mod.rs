@@ -13,6 +13,8 @@ mod cluster;
 mod environment;
 mod export;
 mod sampling;
+#[cfg(test)]
+mod schema;
 mod section;
 
 use std::fmt;
@@ -256,7 +258,7 @@ fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
             (Some(_), _) | (None, "baggage" | "none") => {}
             (None, _) => {
                 return Err(format!(
-                    "found {name:?}, expected names out of tracecontext, b3, b3multi, baggage"
+                    "found {name:?}, expected names out of tracecontext, b3, b3multi, baggage, none"
                 ));
             }
         }
