@@ -319,4 +319,6 @@ impl<'a> Record<'a> {
 }
 
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod tests;

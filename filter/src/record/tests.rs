@@ -6,12 +6,22 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message;
 
 use super::*;
+use crate::keep::Reason;
 use crate::testing::{attribute, config};
 
 pub(super) fn records(
     side: Side,
     request: &Request<'_>,
     attributes: &Attributes<'_>,
+) -> (Span, LogRecord) {
+    records_kept(side, request, attributes, None)
+}
+
+pub(super) fn records_kept(
+    side: Side,
+    request: &Request<'_>,
+    attributes: &Attributes<'_>,
+    kept: Option<Reason>,
 ) -> (Span, LogRecord) {
     let document = r#"{"limits": {"attribute_value_bytes": 64}, "spans": {"routes": ["/r/{id}"]}}"#;
     let config = config(document);
@@ -29,7 +39,7 @@ pub(super) fn records(
     let (mut span, mut log) = (Vec::new(), Vec::new());
     let mut common = Common::default();
     common.fill(&record);
-    span::encode(&record, &identity, None, &common, &mut span);
+    span::encode(&record, &identity, kept, &common, &mut span);
     let added = Added::default();
     log_record::encode(&record, Some(&identity), &added, &common, &mut log);
     (
