@@ -49,6 +49,10 @@ pub fn items(signal: Signal, payload: &[u8]) -> impl Iterator<Item = &[u8]> {
 // === impl Resource ===
 
 impl<'a> Resource<'a> {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
+        Self { message }
+    }
+
     /// The encoded message.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.message
@@ -73,6 +77,10 @@ impl<'a> Resource<'a> {
 // === impl Scope ===
 
 impl<'a> Scope<'a> {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
+        Self { message }
+    }
+
     /// The encoded message.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.message

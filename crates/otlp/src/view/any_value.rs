@@ -38,7 +38,7 @@ pub enum AnyValue<'a> {
 // === impl KeyValue ===
 
 impl<'a> KeyValue<'a> {
-    pub(super) fn new(message: &'a [u8]) -> Self {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
         Self { message }
     }
 
@@ -49,7 +49,12 @@ impl<'a> KeyValue<'a> {
 
     /// The value of the attribute.
     pub fn value(&self) -> AnyValue<'a> {
-        AnyValue::new(messages(self.message, 2).last().unwrap_or_default())
+        AnyValue::new(self.value_bytes())
+    }
+
+    /// The value of the attribute, encoded.
+    pub(crate) fn value_bytes(&self) -> &'a [u8] {
+        messages(self.message, 2).last().unwrap_or_default()
     }
 }
 

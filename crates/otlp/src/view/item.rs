@@ -246,7 +246,7 @@ impl<'a> Metric<'a> {
 // === impl MetricKind ===
 
 impl MetricKind {
-    fn of_field(number: u32) -> Option<Self> {
+    pub(crate) fn of_field(number: u32) -> Option<Self> {
         Some(match number {
             5 => Self::Gauge,
             7 => Self::Sum,
@@ -255,5 +255,14 @@ impl MetricKind {
             11 => Self::Summary,
             _ => return None,
         })
+    }
+
+    /// The field of a data point that holds its attributes.
+    pub(crate) const fn attributes_field(self) -> u32 {
+        match self {
+            Self::Gauge | Self::Sum | Self::Summary => 7,
+            Self::Histogram => 9,
+            Self::ExponentialHistogram => 1,
+        }
     }
 }
