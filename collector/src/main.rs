@@ -139,7 +139,8 @@ fn print_components() {
     print("processors", &names);
     let names: Vec<_> = exporters::REGISTRY.iter().map(|f| f.kind()).collect();
     print("exporters", &names);
-    print("connectors", connectors::REGISTRY);
+    let names: Vec<_> = connectors::REGISTRY.iter().map(|f| f.kind()).collect();
+    print("connectors", &names);
     let names: Vec<_> = extensions::REGISTRY.iter().map(|f| f.kind()).collect();
     print("extensions", &names);
 }

@@ -1,4 +1,8 @@
-//! The connectors. None is available in this version.
+//! The connectors, one folder or file each.
 
-/// The names of every connector.
-pub const REGISTRY: &[&str] = &[];
+pub mod forward;
+
+use crate::pipeline::ConnectorFactory;
+
+/// Every connector.
+pub const REGISTRY: &[&dyn ConnectorFactory] = &[&forward::Factory];

@@ -105,8 +105,17 @@ pub trait ProcessorFactory: Sync {
 
 /// A processor that is configured. Every pipeline that uses it builds its own.
 pub trait ProcessorConfig: Send {
-    /// Builds it for one pipeline.
-    fn build(&self, context: &BuildContext) -> Stage;
+    /// Whether it can work on a signal.
+    ///
+    /// # Errors
+    /// Why it cannot, as a part of a sentence: `it samples traces and logs only`.
+    fn check_signal(&self, signal: Signal) -> Result<(), String> {
+        let _ = signal;
+        Ok(())
+    }
+
+    /// Builds it for one pipeline of a signal that it can work on.
+    fn build(&self, context: &BuildContext, signal: Signal) -> Stage;
 }
 
 /// What a processor does to its pipeline.
@@ -135,6 +144,29 @@ pub struct Processed {
     pub sampled_out: u64,
     /// Items left out for any other reason.
     pub dropped: u64,
+}
+
+// --- Connectors ---
+
+/// Makes connectors of one kind.
+pub trait ConnectorFactory: Sync {
+    /// Its name in configurations.
+    fn kind(&self) -> &'static str;
+
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    fn configure(&self, options: &Section<'_>) -> Result<Box<dyn ConnectorConfig>, Problems>;
+}
+
+/// A connector that is configured: the end of some pipelines, and the beginning of others.
+pub trait ConnectorConfig: Send {
+    /// Whether it makes `to` out of `from`.
+    fn connects(&self, from: Signal, to: Signal) -> bool;
+
+    /// Builds it for one pipeline that it is the end of, and one that it is the beginning of.
+    fn build(&self, context: &BuildContext) -> Arc<dyn Processor>;
 }
 
 // --- Exporters ---
@@ -280,6 +312,19 @@ pub trait Extension: Send + Sync {
 
     /// Ends it.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+// === impl Processed ===
+
+impl Processed {
+    /// Nothing was left out.
+    pub fn whole(payload: Payload) -> Self {
+        Self {
+            payload: Some(payload),
+            sampled_out: 0,
+            dropped: 0,
+        }
+    }
 }
 
 // === impl Batch ===

@@ -3,8 +3,9 @@
 use super::super::budget::Budget;
 use super::super::component::BoxFuture;
 use super::super::gate::Gate;
-use super::super::intake::{Intake, Route};
+use super::super::intake::Intake;
 use super::super::payload::Payload;
+use super::super::route::Route;
 use super::*;
 use crate::telemetry::Registry;
 
@@ -54,7 +55,8 @@ async fn a_delivery_that_panics_does_not_end_its_consumer() {
     let (phase, running) = watch::channel(Phase::Running);
     let destination = destination(Arc::new(Panicking::default()), running);
     let route = Route {
-        processors: Vec::new(),
+        steps: Vec::new(),
+        onward: Vec::new(),
         lanes: vec![destination.lane(Signal::Traces, None)],
     };
     let intake = Intake::new(

@@ -8,12 +8,11 @@ use spanmesh_otlp::Signal;
 
 use super::account::DropReason;
 use super::budget::Budget;
-use super::component::Processor;
 use super::gate::Gate;
 use super::hold::Hold;
 use super::payload::Payload;
-use super::queue::Lane;
 use super::room::{self, Vacancy};
+use super::route::{Passage, Route};
 use crate::telemetry::{Counter, Registry};
 
 /// Where a receiver gives its payloads of one signal. Clones are the same entrance.
@@ -34,15 +33,6 @@ pub struct Intake {
 pub struct Intakes {
     /// Indexed as in [`Signal::all`].
     intakes: [Option<Intake>; 3],
-}
-
-/// One pipeline, seen from its entrance.
-#[derive(Clone)]
-pub struct Route {
-    /// What happens to each payload, in this order.
-    pub processors: Vec<Arc<dyn Processor>>,
-    /// Where it goes.
-    pub lanes: Vec<Lane>,
 }
 
 /// Why a client has to keep its payload.
@@ -201,18 +191,18 @@ impl Intake {
         if let Err(refusal) = hold.fit(payload.memory()) {
             return Err(self.refuse(items, refusal));
         }
-        let memory = Arc::new(hold.into_reservation());
-        let mut entries = Vec::new();
-        let mut left_out = Vec::new();
+        let mut passage = Passage::default();
         for route in &inner.routes {
-            let (payload, sampled_out, dropped) = route.process(payload.clone());
-            if sampled_out + dropped > 0 {
-                left_out.push((route, sampled_out, dropped));
-            }
-            let Some(payload) = payload else { continue };
-            entries.extend(route.lanes.iter().map(|lane| (lane, payload.clone())));
+            route.send(payload.clone(), &mut passage);
         }
-        let vacancies = room::reserve(&entries, &memory, &inner.gate).await;
+        drop(payload);
+        // Processors may have made it larger, and pipelines different from each other.
+        if let Err(refusal) = hold.fit(passage.memory()) {
+            return Err(self.refuse(items, refusal));
+        }
+        let memory = Arc::new(hold.into_reservation());
+        let Passage { entries, .. } = &passage;
+        let vacancies = room::reserve(entries, &memory, &inner.gate).await;
         let has_room = |vacancy: &Vacancy| matches!(vacancy, Vacancy::Room(_));
         if !entries.is_empty() && !vacancies.iter().any(has_room) {
             let too_large = vacancies.iter().all(|v| matches!(v, Vacancy::Never));
@@ -223,17 +213,13 @@ impl Intake {
             return Err(self.refuse(items, refusal));
         }
         let mut outcomes = Vec::new();
-        for ((lane, payload), vacancy) in entries.into_iter().zip(vacancies) {
+        for ((lane, payload), vacancy) in entries.iter().zip(vacancies) {
             match vacancy {
-                Vacancy::Room(room) => outcomes.extend(lane.push(&payload, room)),
-                Vacancy::Full | Vacancy::Never => lane.overflow(&payload),
+                Vacancy::Room(room) => outcomes.extend(lane.push(payload, room)),
+                Vacancy::Full | Vacancy::Never => lane.overflow(payload),
             }
         }
-        for (route, sampled_out, dropped) in left_out {
-            for lane in &route.lanes {
-                lane.left_out(payload.signal(), sampled_out, dropped);
-            }
-        }
+        passage.settle(inner.signal);
         // The queues have it, whatever the client gets to hear, or whether it is still there.
         inner.accepted.add(items);
         self.accepted.add(items);
@@ -364,32 +350,6 @@ const fn index(signal: Signal) -> usize {
         Signal::Traces => 0,
         Signal::Logs => 1,
         Signal::Metrics => 2,
-    }
-}
-
-// === impl Route ===
-
-impl Route {
-    fn process(&self, payload: Payload) -> (Option<Payload>, u64, u64) {
-        let (mut sampled_out, mut dropped) = (0, 0);
-        let mut current = Some(payload);
-        for processor in &self.processors {
-            let Some(payload) = current.take() else { break };
-            let processed = processor.process(payload);
-            sampled_out += processed.sampled_out;
-            dropped += processed.dropped;
-            current = processed.payload;
-        }
-        (current, sampled_out, dropped)
-    }
-}
-
-impl fmt::Debug for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("processors", &self.processors.len())
-            .field("lanes", &self.lanes.len())
-            .finish()
     }
 }
 

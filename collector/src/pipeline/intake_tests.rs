@@ -1,9 +1,10 @@
 //! Tests of the entrance: who is let in, and who is told to come back.
 
 use super::super::account::Account;
-use super::super::component::Processed;
+use super::super::component::{Processed, Processor};
 use super::super::options::{QueueOptions, Sizer};
-use super::super::queue::Queue;
+use super::super::queue::{Lane, Queue};
+use super::super::route::Step;
 use super::*;
 
 /// A destination; nobody empties its queue.
@@ -56,7 +57,8 @@ fn destination_within(options: &QueueOptions, memory: u64) -> Destination {
 
 fn intake(destinations: &[&Destination], memory: u64) -> Intake {
     let route = Route {
-        processors: Vec::new(),
+        steps: Vec::new(),
+        onward: Vec::new(),
         lanes: destinations.iter().map(|d| d.lane.clone()).collect(),
     };
     Intake::new(
@@ -149,7 +151,7 @@ async fn what_processors_leave_out_is_accounted_for() {
     let destination = destination(100);
     let mut intake = intake(&[&destination], 1_000_000);
     let inner = Arc::get_mut(&mut intake.inner).unwrap();
-    inner.routes[0].processors.push(Arc::new(LeaveOut));
+    inner.routes[0].steps.push(Step::new(Arc::new(LeaveOut)));
     intake.admit(payload(), intake.hold()).await.unwrap();
     let totals = destination.account.totals(Signal::Traces);
     assert_eq!((totals.accepted, totals.sampled_out), (2, 1));

@@ -20,21 +20,23 @@ mod queue;
 mod result;
 mod retry;
 mod room;
+mod route;
 mod unwind;
 
 pub use self::account::{Account, Custody, DropReason, Totals};
 pub use self::budget::{Budget, Reservation};
 pub use self::component::{
-    Batch, BoundReceiver, BoxFuture, BuildContext, Delivered, ExportError, Exporter,
-    ExporterConfig, ExporterFactory, Extension, ExtensionConfig, ExtensionFactory, Processed,
-    Processor, ProcessorConfig, ProcessorFactory, Receiver, ReceiverConfig, ReceiverContext,
-    ReceiverFactory, Stage, StartError,
+    Batch, BoundReceiver, BoxFuture, BuildContext, ConnectorConfig, ConnectorFactory, Delivered,
+    ExportError, Exporter, ExporterConfig, ExporterFactory, Extension, ExtensionConfig,
+    ExtensionFactory, Processed, Processor, ProcessorConfig, ProcessorFactory, Receiver,
+    ReceiverConfig, ReceiverContext, ReceiverFactory, Stage, StartError,
 };
 pub use self::destination::{Destination, Phase};
 pub use self::gate::Gate;
 pub use self::hold::Hold;
-pub use self::intake::{Intake, Intakes, Overload, Refusal, Route};
+pub use self::intake::{Intake, Intakes, Overload, Refusal};
 pub use self::memory::default_limit;
 pub use self::options::{Batching, DeliveryOptions, QueueOptions, RetryOptions, Sizer};
 pub use self::payload::Payload;
 pub use self::queue::Lane;
+pub use self::route::{Route, Step};

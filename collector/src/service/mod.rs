@@ -3,10 +3,12 @@
 //! [`Plan`] is a configuration whose components and wiring are right; [`Service`] is what runs.
 
 mod final_account;
+mod graph;
 mod metrics_server;
 mod plan;
 mod run;
 mod telemetry_options;
+mod wiring;
 
 pub use self::final_account::FinalAccount;
 pub use self::plan::Plan;

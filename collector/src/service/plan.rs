@@ -6,11 +6,14 @@ use std::fmt;
 use spanmesh_otlp::Signal;
 
 use super::telemetry_options::TelemetryOptions;
+use super::wiring;
 use crate::config::{
     ComponentId, Document, Entry, Environment, Node, PipelineEntry, Problem, Problems, Reference,
     Section, nearest,
 };
-use crate::pipeline::{ExporterConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig};
+use crate::pipeline::{
+    ConnectorConfig, ExporterConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig,
+};
 use crate::{connectors, exporters, extensions, processors, receivers};
 
 /// Components that are configured, and how they are wired. Nothing runs yet, and no port is open.
@@ -18,18 +21,21 @@ pub struct Plan {
     pub(super) receivers: Vec<(ComponentId, Box<dyn ReceiverConfig>)>,
     pub(super) processors: BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
     pub(super) exporters: Vec<(ComponentId, Box<dyn ExporterConfig>)>,
+    pub(super) connectors: BTreeMap<ComponentId, Box<dyn ConnectorConfig>>,
     pub(super) extensions: Vec<(ComponentId, Box<dyn ExtensionConfig>)>,
     pub(super) pipelines: Vec<Pipeline>,
     pub(super) telemetry: TelemetryOptions,
     warnings: Vec<String>,
 }
 
-/// How one pipeline is wired. Invariant: all components exist.
+/// How one pipeline is wired. Invariants: all components exist, and connectors lead in no circle.
 #[derive(Debug)]
 pub(super) struct Pipeline {
     pub(super) signal: Signal,
+    /// Receivers, and connectors that it is behind.
     pub(super) receivers: Vec<ComponentId>,
     pub(super) processors: Vec<ComponentId>,
+    /// Exporters, and connectors that it leads to.
     pub(super) exporters: Vec<ComponentId>,
 }
 
@@ -76,7 +82,9 @@ impl Plan {
             available: receivers::REGISTRY.iter().map(|f| f.kind()).collect(),
             former: Vec::new(),
         };
+        let is_connector = |used: &&Reference| document.connectors.iter().any(|c| c.id == used.id);
         let uses = document.pipelines.iter().flat_map(|p| &p.receivers);
+        let uses = uses.filter(|used| !is_connector(used));
         kind.check_uses(&uses, &mut warnings, &mut problems);
         let mut receivers = kind.configure(&mut warnings, &mut problems, |name, section| {
             let factory = receivers::REGISTRY.iter().find(|f| f.kind() == name)?;
@@ -108,6 +116,7 @@ impl Plan {
                 .collect(),
         };
         let uses = document.pipelines.iter().flat_map(|p| &p.exporters);
+        let uses = uses.filter(|used| !is_connector(used));
         kind.check_uses(&uses, &mut warnings, &mut problems);
         let mut exporters = kind.configure(&mut warnings, &mut problems, |name, section| {
             let factory = exporters::REGISTRY.iter().find(|f| f.kind() == name)?;
@@ -132,14 +141,25 @@ impl Plan {
         let kind = Kind {
             section: "connectors",
             entries: &document.connectors,
-            available: connectors::REGISTRY.to_vec(),
+            available: connectors::REGISTRY.iter().map(|f| f.kind()).collect(),
             former: Vec::new(),
         };
-        kind.configure::<()>(&mut warnings, &mut problems, |_, _| None);
+        let ends = document
+            .pipelines
+            .iter()
+            .flat_map(|p| p.receivers.iter().chain(&p.exporters));
+        let uses = ends.filter(is_connector);
+        kind.check_uses(&uses, &mut warnings, &mut problems);
+        let mut connectors = kind.configure(&mut warnings, &mut problems, |name, section| {
+            let factory = connectors::REGISTRY.iter().find(|f| f.kind() == name)?;
+            Some(factory.configure(section))
+        });
+        keep_used(&mut connectors, &uses);
+        wiring::check(&document, &connectors, &mut problems);
 
         let telemetry = read_telemetry(&document.telemetry, &mut warnings);
         let telemetry = problems.note(telemetry).unwrap_or_default();
-        check_signals(&document.pipelines, &exporters, &mut problems);
+        check_signals(&document.pipelines, &processors, &exporters, &mut problems);
         let pipelines = document.pipelines.into_iter().map(|entry| Pipeline {
             signal: entry.signal,
             receivers: ids(entry.receivers),
@@ -150,6 +170,7 @@ impl Plan {
             receivers,
             processors: processors.into_iter().collect(),
             exporters,
+            connectors: connectors.into_iter().collect(),
             extensions,
             pipelines: pipelines.collect(),
             telemetry,
@@ -257,23 +278,41 @@ fn keep_used<'a, T>(
     components.retain(|(id, _)| uses.clone().any(|used| used.id == *id));
 }
 
-/// Every exporter can deliver what its pipelines carry.
+/// Every processor can work on what its pipelines carry, and every exporter can deliver it.
 fn check_signals(
     pipelines: &[PipelineEntry],
+    processors: &[(ComponentId, Box<dyn ProcessorConfig>)],
     exporters: &[(ComponentId, Box<dyn ExporterConfig>)],
     problems: &mut Problems,
 ) {
     for pipeline in pipelines {
+        let signal = pipeline.signal;
+        let mut refuse = |used: &Reference, what: &str, lack: &str| {
+            let message = format!("the {what}: {lack}");
+            problems.push(Problem::new(&used.place, "service", message));
+        };
+        for used in &pipeline.processors {
+            let Some((id, processor)) = processors.iter().find(|(id, _)| *id == used.id) else {
+                continue;
+            };
+            if let Err(lack) = processor.check_signal(signal) {
+                refuse(
+                    used,
+                    &format!("processor \"{id}\" cannot work on {signal}"),
+                    &lack,
+                );
+            }
+        }
         for used in &pipeline.exporters {
             let Some((id, exporter)) = exporters.iter().find(|(id, _)| *id == used.id) else {
                 continue;
             };
-            if let Err(lack) = exporter.check_signal(pipeline.signal) {
-                let message = format!(
-                    "the exporter \"{id}\" cannot send {}: {lack}",
-                    pipeline.signal
+            if let Err(lack) = exporter.check_signal(signal) {
+                refuse(
+                    used,
+                    &format!("exporter \"{id}\" cannot send {signal}"),
+                    &lack,
                 );
-                problems.push(Problem::new(&used.place, "service", message));
             }
         }
     }

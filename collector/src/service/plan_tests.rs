@@ -49,7 +49,7 @@ exporters:
   debug: {verbosity: loud}
   nop: {}
 connectors:
-  forward: {}
+  count: {}
 extensions:
   health_check:
 service:
@@ -65,7 +65,7 @@ service:
         "c.yaml:5:3: receivers::kafka: \"kafka\" is not available in this version, which has: otlp",
         "c.yaml:7:20: processors::batch::timeout: expected a duration",
         "c.yaml:9:22: exporters::debug::verbosity: unknown value \"loud\"",
-        "c.yaml:12:3: connectors::forward: \"forward\" is not available",
+        "c.yaml:12:3: connectors::count: \"count\" is not available in this version, which has: forward",
         "c.yaml:16:16: service: \"health\" is used, but not defined in \"extensions\"; did you mean \"health_check\"",
         "c.yaml:17:29: service::telemetry::logs::level: unknown value \"loud\"",
         "c.yaml:19:73: service: \"debg\" is used, but not defined in \"exporters\"; did you mean \"debug\"",
@@ -127,4 +127,81 @@ fn what_is_not_used_is_warned_about_and_not_started() {
         "c.yaml:1:21: receivers: \"otlp/unused\" is defined, but not used in \"service\"; it is \
          not started"
     );
+}
+
+/// A file with a `forward` connector and these pipelines.
+fn connected(pipelines: &str) -> Result<Plan, String> {
+    load(&format!(
+        "receivers: {{otlp: }}\nexporters: {{nop: }}\nconnectors: {{forward: , forward/2: }}\n\
+         service:\n  pipelines:\n{pipelines}"
+    ))
+}
+
+#[test]
+fn connectors_lead_from_pipelines_into_others() {
+    let plan = connected(
+        "    traces/a: {receivers: [otlp], exporters: [forward]}\n    \
+         traces/b: {receivers: [otlp], exporters: [forward, forward/2]}\n    \
+         traces: {receivers: [forward, forward/2], exporters: [nop]}\n",
+    )
+    .unwrap();
+    assert_eq!(plan.connectors.len(), 2);
+    assert!(plan.warnings().is_empty());
+}
+
+#[test]
+fn connectors_have_pipelines_of_one_signal_on_both_sides() {
+    let message = connected(
+        "    traces: {receivers: [otlp], exporters: [forward]}\n    \
+         logs: {receivers: [forward, forward/2], exporters: [nop]}\n",
+    )
+    .unwrap_err();
+    let lines: Vec<&str> = message.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "c.yaml:6:45: service: the connector \"forward\" is an exporter of \"traces\", but the \
+             receiver of no pipeline whose signal fits",
+            "c.yaml:7:24: service: the connector \"forward\" is a receiver of \"logs\", but the \
+             exporter of no pipeline whose signal fits",
+            "c.yaml:7:33: service: the connector \"forward/2\" is a receiver of \"logs\", but the \
+             exporter of no pipeline whose signal fits",
+        ]
+    );
+}
+
+#[test]
+fn circles_are_refused_once_with_all_their_pipelines() {
+    let message = connected(
+        "    traces/a: {receivers: [otlp, forward/2], exporters: [forward]}\n    \
+         traces/b: {receivers: [forward], exporters: [forward/2, nop]}\n",
+    )
+    .unwrap_err();
+    assert_eq!(
+        message,
+        "c.yaml:6:58: service: connectors lead in a circle: traces/a -> traces/b -> traces/a"
+    );
+    let message = connected(
+        "    logs: {receivers: [otlp, forward], exporters: [forward]}\n    \
+         traces/a: {receivers: [otlp], exporters: [forward/2]}\n    \
+         traces/b: {receivers: [forward/2], exporters: [nop]}\n",
+    )
+    .unwrap_err();
+    assert_eq!(
+        message,
+        "c.yaml:6:52: service: connectors lead in a circle: logs -> logs"
+    );
+}
+
+#[test]
+fn connectors_have_names_of_their_own() {
+    let message = load(
+        "receivers: {otlp: }\nexporters: {nop: , forward: }\nconnectors: {forward: }\n\
+         service: {pipelines: {logs: {receivers: [otlp], exporters: [nop]}}}\n",
+    )
+    .unwrap_err();
+    assert!(message.contains(
+        "c.yaml:3:14: connectors: expected a name that no other component has, but found \
+         \"forward\" in \"exporters\" too"
+    ));
 }

@@ -12,12 +12,13 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::final_account::FinalAccount;
+use super::graph::Graph;
 use super::metrics_server;
-use super::plan::{Pipeline, Plan};
+use super::plan::Plan;
 use crate::config::ComponentId;
 use crate::pipeline::{
-    Budget, BuildContext, Destination, Extension, Gate, Intake, Intakes, Phase, ProcessorConfig,
-    Receiver, ReceiverContext, Route, Stage, StartError, default_limit,
+    Budget, BuildContext, Destination, Extension, Gate, Intake, Intakes, Phase, Receiver,
+    ReceiverContext, StartError, default_limit,
 };
 use crate::telemetry::{Registry, register_process};
 use crate::transport::Server;
@@ -156,18 +157,20 @@ impl Service {
             let destination = Destination::new(&context, exporter, options, share as u64, phase);
             destinations.insert(id, destination);
         }
-        let mut routes = Vec::new();
-        for pipeline in plan.pipelines {
-            let route = self.route(&pipeline, &plan.processors, &destinations);
-            routes.push((pipeline, route));
-        }
+        let graph = Graph::build(
+            plan.pipelines,
+            &plan.processors,
+            plan.connectors,
+            destinations.clone(),
+            &self.registry,
+        );
         // All ports are open before anything is received, or changed that another collector may use.
         let mut bound = Vec::new();
         for (id, config) in plan.receivers {
             let context = ReceiverContext {
                 id: id.to_string(),
                 registry: self.registry.clone(),
-                intakes: self.intakes(&id, &routes, &memory),
+                intakes: self.intakes(&id, &graph, &memory),
             };
             bound.push((id.to_string(), config.bind(context).await?));
         }
@@ -192,46 +195,10 @@ impl Service {
         }
     }
 
-    fn route(
-        &self,
-        pipeline: &Pipeline,
-        configs: &BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
-        destinations: &BTreeMap<ComponentId, Arc<Destination>>,
-    ) -> Route {
-        let mut batching = None;
-        let mut processors = Vec::new();
-        for id in &pipeline.processors {
-            let Some(config) = configs.get(id) else {
-                continue;
-            };
-            match config.build(&self.context(id)) {
-                Stage::Process(processor) => processors.push(processor),
-                Stage::Batch(options) => batching = Some(options),
-            }
-        }
-        let lanes = pipeline
-            .exporters
-            .iter()
-            .filter_map(|id| destinations.get(id))
-            .map(|destination| destination.lane(pipeline.signal, batching))
-            .collect();
-        Route { processors, lanes }
-    }
-
-    fn intakes(
-        &mut self,
-        receiver: &ComponentId,
-        routes: &[(Pipeline, Route)],
-        memory: &Arc<Budget>,
-    ) -> Intakes {
+    fn intakes(&mut self, receiver: &ComponentId, graph: &Graph, memory: &Arc<Budget>) -> Intakes {
         let mut intakes = Intakes::default();
         for signal in Signal::all() {
-            let routes: Vec<Route> = routes
-                .iter()
-                .filter(|(pipeline, _)| pipeline.signal == signal)
-                .filter(|(pipeline, _)| pipeline.receivers.contains(receiver))
-                .map(|(_, route)| route.clone())
-                .collect();
+            let routes = graph.routes(receiver, signal);
             if routes.is_empty() {
                 continue;
             }

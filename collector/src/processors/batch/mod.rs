@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use spanmesh_otlp::Signal;
 
 use crate::config::{Problems, Section, Span};
 use crate::pipeline::{Batching, BuildContext, ProcessorConfig, ProcessorFactory, Stage};
@@ -53,7 +54,7 @@ impl ProcessorFactory for Factory {
 // === impl Options ===
 
 impl ProcessorConfig for Options {
-    fn build(&self, _context: &BuildContext) -> Stage {
+    fn build(&self, _context: &BuildContext, _signal: Signal) -> Stage {
         Stage::Batch(self.0)
     }
 }

@@ -1,0 +1,163 @@
+//! The way of a payload from the entrance of a pipeline to its destinations.
+
+use std::fmt;
+use std::sync::Arc;
+
+use spanmesh_otlp::Signal;
+
+use super::component::Processor;
+use super::payload::Payload;
+use super::queue::Lane;
+use crate::telemetry::{Counter, Registry};
+
+/// One pipeline, seen from its entrance.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// What happens to each payload, in this order.
+    pub steps: Vec<Step>,
+    /// Where it goes.
+    pub lanes: Vec<Lane>,
+    /// The pipelines that it goes to through connectors.
+    pub onward: Vec<Self>,
+}
+
+/// A processor in its place.
+#[derive(Clone)]
+pub struct Step {
+    processor: Arc<dyn Processor>,
+    incoming: Counter,
+    outgoing: Counter,
+}
+
+/// What became of a payload on all its routes. Nothing of it counts before it is settled: a client
+/// that is refused sends the same payload again.
+#[derive(Default)]
+pub(super) struct Passage<'a> {
+    /// What goes into which queue.
+    pub(super) entries: Vec<(&'a Lane, Payload)>,
+    left_out: Vec<LeftOut<'a>>,
+    /// The processors that it went through, with the items before and after.
+    counts: Vec<(&'a Step, u64, u64)>,
+}
+
+/// Items that the processors of a pipeline took out of a payload.
+struct LeftOut<'a> {
+    route: &'a Route,
+    sampled_out: u64,
+    dropped: u64,
+}
+
+// === impl Route ===
+
+impl Route {
+    /// Sends a payload through the processors and on to wherever it goes.
+    pub(super) fn send<'a>(&'a self, payload: Payload, passage: &mut Passage<'a>) {
+        let mut left_out = LeftOut {
+            route: self,
+            sampled_out: 0,
+            dropped: 0,
+        };
+        let mut current = Some(payload);
+        for step in &self.steps {
+            let Some(payload) = current.take() else { break };
+            let before = payload.items();
+            let processed = step.processor.process(payload);
+            left_out.sampled_out += processed.sampled_out;
+            left_out.dropped += processed.dropped;
+            current = processed.payload;
+            let after = current.as_ref().map_or(0, Payload::items);
+            passage.counts.push((step, before, after));
+        }
+        if left_out.sampled_out + left_out.dropped > 0 {
+            passage.left_out.push(left_out);
+        }
+        let Some(payload) = current else { return };
+        let lanes = self.lanes.iter().map(|lane| (lane, payload.clone()));
+        passage.entries.extend(lanes);
+        for route in &self.onward {
+            route.send(payload.clone(), passage);
+        }
+    }
+
+    /// Accounts for items that will not come to any destination behind this pipeline.
+    fn left_out(&self, signal: Signal, sampled_out: u64, dropped: u64) {
+        for lane in &self.lanes {
+            lane.left_out(signal, sampled_out, dropped);
+        }
+        for route in &self.onward {
+            route.left_out(signal, sampled_out, dropped);
+        }
+    }
+}
+
+// === impl Step ===
+
+impl Step {
+    /// A processor without metrics.
+    pub fn new(processor: Arc<dyn Processor>) -> Self {
+        Self {
+            processor,
+            incoming: Counter::default(),
+            outgoing: Counter::default(),
+        }
+    }
+
+    /// The same with metrics under the processor's name in the configuration.
+    #[must_use]
+    pub fn counted(self, id: &str, signal: Signal, registry: &Registry) -> Self {
+        let labels = [("processor", id), ("otel_signal", signal.name())];
+        Self {
+            incoming: registry.counter(
+                "otelcol_processor_incoming_items",
+                "Items that came to the processor.",
+                &labels,
+            ),
+            outgoing: registry.counter(
+                "otelcol_processor_outgoing_items",
+                "Items that went on from the processor.",
+                &labels,
+            ),
+            ..self
+        }
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").finish_non_exhaustive()
+    }
+}
+
+// === impl Passage ===
+
+impl Passage<'_> {
+    /// How many bytes of memory the entries take up; those that share a payload do so once.
+    pub(super) fn memory(&self) -> u64 {
+        let mut seen = Vec::new();
+        let mut memory = 0;
+        for (_, payload) in &self.entries {
+            let place = payload.bytes().as_ptr();
+            if !seen.contains(&place) {
+                seen.push(place);
+                memory += payload.memory();
+            }
+        }
+        memory
+    }
+
+    /// Accounts for what the processors did.
+    pub(super) fn settle(self, signal: Signal) {
+        for left_out in self.left_out {
+            let LeftOut {
+                route,
+                sampled_out,
+                dropped,
+            } = left_out;
+            route.left_out(signal, sampled_out, dropped);
+        }
+        for (step, before, after) in self.counts {
+            step.incoming.add(before);
+            step.outgoing.add(after);
+        }
+    }
+}
