@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::super::{Span, yaml};
 use super::*;
+use super::*;
+use crate::config::{Span, yaml};
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
