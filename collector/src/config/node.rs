@@ -87,6 +87,41 @@ impl Node {
         }
     }
 
+    /// The value behind a key, if this is a mapping that has it.
+    pub fn entry(&self, key: &str) -> Option<&Self> {
+        let Value::Mapping(entries) = &self.value else {
+            return None;
+        };
+        let (_, node) = entries.iter().find(|(known, _)| known.text == key)?;
+        Some(node)
+    }
+
+    /// Whether both say the same, wherever it is written.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let values = match (&self.value, &other.value) {
+            (
+                Value::Scalar { text, plain },
+                Value::Scalar {
+                    text: other_text,
+                    plain: other_plain,
+                },
+            ) => text == other_text && plain == other_plain,
+            (Value::Sequence(items), Value::Sequence(others)) => {
+                let mut pairs = items.iter().zip(others);
+                items.len() == others.len() && pairs.all(|(a, b)| a.says_the_same_as(b))
+            }
+            (Value::Mapping(entries), Value::Mapping(others)) => {
+                let same = |(key, node): &(Key, Self)| {
+                    let other = other.entry(&key.text);
+                    other.is_some_and(|other| node.says_the_same_as(other))
+                };
+                entries.len() == others.len() && entries.iter().all(same)
+            }
+            _ => false,
+        };
+        values && self.original == other.original
+    }
+
     /// Lays `over` on top of this tree: mappings are merged, everything else is replaced.
     pub fn merge(&mut self, over: Self) {
         match (&mut self.value, over.value) {

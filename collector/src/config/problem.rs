@@ -103,7 +103,8 @@ impl Problems {
     /// The problems, ordered by place, each once.
     #[must_use]
     pub fn ordered(mut self) -> Self {
-        self.0.sort_by(|a, b| a.place.cmp(&b.place));
+        self.0
+            .sort_by(|a, b| (&a.place, &a.path, &a.message).cmp(&(&b.place, &b.path, &b.message)));
         self.0.dedup();
         self
     }

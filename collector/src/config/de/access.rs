@@ -9,7 +9,7 @@ use serde::de::{
 };
 
 use super::error::Error;
-use super::reader::{Absent, Reader, join};
+use super::reader::{Reader, Skipped, join};
 use crate::config::node::{Key, Node};
 use crate::config::problem::Problems;
 
@@ -19,7 +19,7 @@ pub(super) struct Entries<'a> {
     pub(super) value: Option<Reader<'a>>,
     pub(super) path: String,
     pub(super) problems: &'a RefCell<Problems>,
-    pub(super) absent: &'a Absent,
+    pub(super) skipped: &'a Skipped,
 }
 
 /// The items of a list.
@@ -27,7 +27,7 @@ pub(super) struct Items<'a> {
     pub(super) items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
     pub(super) path: String,
     pub(super) problems: &'a RefCell<Problems>,
-    pub(super) absent: &'a Absent,
+    pub(super) skipped: &'a Skipped,
 }
 
 /// One of several possible values, by its name.
@@ -52,7 +52,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             node,
             path: join(&self.path, &key.text),
             problems: self.problems,
-            absent: self.absent,
+            skipped: self.skipped,
         });
         let text: de::value::StrDeserializer<'_, Error> = key.text.as_str().into_deserializer();
         seed.deserialize(text).map(Some).map_err(|mut error| {
@@ -80,14 +80,15 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        let Some((index, node)) = self.items.next() else {
+        let skipped = self.skipped;
+        let Some((index, node)) = self.items.find(|(_, node)| !skipped.is_wrong(node)) else {
             return Ok(None);
         };
         let reader = Reader {
             node,
             path: join(&self.path, &index.to_string()),
             problems: self.problems,
-            absent: self.absent,
+            skipped: self.skipped,
         };
         seed.deserialize(reader.clone())
             .map(Some)

@@ -11,8 +11,12 @@ use crate::config::suggest;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Error {
-    /// The node that is wrong, if nothing is written there.
-    pub(super) empty: Option<*const Node>,
+    /// The node that is wrong; `None` if it is a key.
+    pub(super) node: Option<*const Node>,
+    /// Whether nothing is written there.
+    pub(super) empty: bool,
+    /// The key that it lacks, if that is what is wrong.
+    pub(super) missing: Option<&'static str>,
     pub(super) place: Option<Place>,
     pub(super) path: String,
     pub(super) message: String,
@@ -33,7 +37,9 @@ impl From<Error> for Problem {
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self {
-            empty: None,
+            node: None,
+            empty: false,
+            missing: None,
             place: None,
             path: String::new(),
             message: message.to_string(),
@@ -78,7 +84,10 @@ impl de::Error for Error {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::custom(format!("the key {field:?} is missing"))
+        Self {
+            missing: Some(field),
+            ..Self::custom(format!("the key {field:?} is missing"))
+        }
     }
 }
 

@@ -18,11 +18,29 @@ pub(super) struct Reader<'a> {
     pub(super) node: &'a Node,
     pub(super) path: String,
     pub(super) problems: &'a RefCell<Problems>,
-    pub(super) absent: &'a Absent,
+    pub(super) skipped: &'a Skipped,
 }
 
-/// Entries that are read as if they were not there.
-pub(super) type Absent = RefCell<Vec<*const Node>>;
+/// What is read as if it were not there.
+#[derive(Debug, Default)]
+pub(super) struct Skipped {
+    /// Entries of structs without a value.
+    pub(super) empty: Vec<*const Node>,
+    /// What is known to be wrong.
+    pub(super) wrong: Vec<*const Node>,
+}
+
+// === impl Skipped ===
+
+impl Skipped {
+    pub(super) fn is_wrong(&self, node: &Node) -> bool {
+        self.wrong.contains(&std::ptr::from_ref(node))
+    }
+
+    fn is_empty_entry(&self, node: &Node) -> bool {
+        self.empty.contains(&std::ptr::from_ref(node))
+    }
+}
 
 // === impl Reader ===
 
@@ -31,7 +49,8 @@ impl<'a> Reader<'a> {
         if error.place.is_none() {
             error.place = Some(self.node.place.clone());
             error.path.clone_from(&self.path);
-            error.empty = self.node.is_null().then_some(std::ptr::from_ref(self.node));
+            error.node = Some(std::ptr::from_ref(self.node));
+            error.empty = self.node.is_null();
         }
         error
     }
@@ -48,7 +67,12 @@ impl<'a> Reader<'a> {
 
     fn entries(&self) -> Option<Vec<&'a (Key, Node)>> {
         match &self.node.value {
-            Value::Mapping(entries) => Some(entries.iter().collect()),
+            Value::Mapping(entries) => {
+                let right = entries
+                    .iter()
+                    .filter(|(_, node)| !self.skipped.is_wrong(node));
+                Some(right.collect())
+            }
             _ if self.node.is_null() => Some(Vec::new()),
             _ => None,
         }
@@ -64,7 +88,7 @@ impl<'a> Reader<'a> {
             value: None,
             path: self.path.clone(),
             problems: self.problems,
-            absent: self.absent,
+            skipped: self.skipped,
         });
         result.map_err(|error| self.locate(error))
     }
@@ -179,7 +203,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             items: items.iter().enumerate(),
             path: self.path.clone(),
             problems: self.problems,
-            absent: self.absent,
+            skipped: self.skipped,
         });
         result.map_err(|error| self.locate(error))
     }
@@ -217,9 +241,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         let Some(mut entries) = self.entries() else {
             return Err(self.mismatch(&"a mapping"));
         };
-        let absent = self.absent.borrow();
-        entries.retain(|(_, node)| !absent.contains(&std::ptr::from_ref(node)));
-        drop(absent);
+        entries.retain(|(_, node)| !self.skipped.is_empty_entry(node));
         entries.retain(|(key, _)| {
             let known = fields.contains(&key.text.as_str());
             if !known {
@@ -253,7 +275,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                     node: &entries[0].1,
                     path: join(&self.path, &entries[0].0.text),
                     problems: self.problems,
-                    absent: self.absent,
+                    skipped: self.skipped,
                 }),
             },
             _ => return Err(self.mismatch(&visitor)),

@@ -3,7 +3,7 @@
 use serde::de::Unexpected;
 
 /// See the module.
-pub(super) enum Scalar<'a> {
+pub(in crate::config) enum Scalar<'a> {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -26,7 +26,7 @@ impl<'a> Scalar<'a> {
 }
 
 /// What a text means; a quoted one is always a text.
-pub(super) fn scalar(text: &str, plain: bool) -> Scalar<'_> {
+pub(in crate::config) fn scalar(text: &str, plain: bool) -> Scalar<'_> {
     if !plain {
         return Scalar::Text(text);
     }

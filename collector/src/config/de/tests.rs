@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::*;
-use super::*;
 use crate::config::{Span, yaml};
 
 #[derive(Debug, Default, Deserialize, PartialEq)]
@@ -102,6 +101,79 @@ fn errors_name_the_place_and_the_path() {
 fn all_unknown_keys_are_found_at_once() {
     let message = read("endpont: a\nsizes: 1\ninner: {off: 1}\n").unwrap_err();
     assert_eq!(message.lines().count(), 3, "{message}");
+}
+
+#[test]
+fn all_wrong_values_are_found_at_once() {
+    #[derive(Debug, Deserialize)]
+    #[serde(try_from = "Raw")]
+    struct Checked;
+    #[derive(Debug, Deserialize)]
+    #[serde(default)]
+    struct Raw {
+        least: u32,
+        most: u32,
+        #[serde(rename = "extra")]
+        _extra: Inner,
+    }
+    impl Default for Raw {
+        fn default() -> Self {
+            Self {
+                least: 1,
+                most: 2,
+                _extra: Inner::default(),
+            }
+        }
+    }
+    impl TryFrom<Raw> for Checked {
+        type Error = String;
+        fn try_from(raw: Raw) -> Result<Self, String> {
+            match raw.least <= raw.most {
+                true => Ok(Self),
+                false => Err("expected \"least\" to be less".to_owned()),
+            }
+        }
+    }
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[serde(rename = "endpoint")]
+        _endpoint: String,
+        #[serde(rename = "size")]
+        _size: u32,
+        #[serde(default, rename = "list")]
+        _list: Vec<u32>,
+        #[serde(default, rename = "headers")]
+        _headers: BTreeMap<String, u32>,
+        #[serde(rename = "checked")]
+        _checked: Checked,
+    }
+    let read = |text| {
+        let node = yaml::parse("c", text).unwrap();
+        let problems = Section::new(&node, "x").read::<Outer>().unwrap_err();
+        let places = problems.iter().map(ToString::to_string);
+        places.collect::<Vec<_>>()
+    };
+    let found = read("size: a\nlist: [1, b, 2, c]\nheaders: {a: 1, b: x}\nodd: 1\n");
+    let starts = [
+        "c:1:1: x: the key \"endpoint\" is missing",
+        "c:1:7: x::size: ",
+        "c:2:11: x::list::1: ",
+        "c:2:17: x::list::3: ",
+        "c:3:20: x::headers::b: ",
+        "c:4:1: x: unknown key \"odd\"",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{found}");
+    }
+    // What is missing is said if nothing explains it; what follows from something wrong is not.
+    let found = read("size: 1\nendpoint: a\nchecked: {least: 5, most: x, extra: {on: 7}}\n");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    let found = read("size: 1\nendpoint: a\nchecked: {least: 5, extra: {off: 7}}\n");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].contains("expected \"least\" to be less"));
+    let found = read("size: 1\nchecked: {}\n");
+    assert_eq!(found, ["c:1:1: x: the key \"endpoint\" is missing"]);
 }
 
 #[test]
