@@ -4,9 +4,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
-use spanmesh_collector::config::ProcessEnvironment;
-use spanmesh_collector::service::{DEFAULT_CONFIG, Plan, Service};
+use clap::{Parser, Subcommand, ValueEnum};
+use spanmesh_collector::config::Form;
+use spanmesh_collector::service::{DEFAULT_CONFIG, Input, Service};
 use spanmesh_collector::telemetry::logs;
 use spanmesh_collector::{connectors, exporters, extensions, processors, receivers};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,9 +19,15 @@ use tracing::{info, warn};
 #[derive(Debug, Parser)]
 #[command(name = "spanmesh-collector", version)]
 struct Arguments {
-    /// A configuration file; may be given several times, later files lie over earlier ones.
-    #[arg(long, value_name = "FILE", global = true)]
+    /// A configuration: a path, `file:PATH`, `env:NAME` or `yaml:TEXT`. May be given several times;
+    /// later ones lie over earlier ones.
+    #[arg(long, value_name = "LOCATION", global = true)]
     config: Vec<String>,
+
+    /// One value over all configurations, as in `processors.batch.timeout=2s`. May be given several
+    /// times.
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    set: Vec<String>,
 
     /// How many seconds what waits may take to be delivered when the collector stops.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, global = true)]
@@ -35,8 +41,30 @@ struct Arguments {
 enum Command {
     /// Say what is wrong with the configuration.
     Validate,
+    /// Print the configuration as it takes effect, with secrets masked.
+    #[command(alias = "print-initial-config")]
+    PrintConfig {
+        /// What it looks like.
+        #[arg(long, value_enum, default_value_t = Format::Yaml)]
+        format: Format,
+        /// Whether secrets are masked.
+        #[arg(long, value_enum, default_value_t = Mode::Redacted)]
+        mode: Mode,
+    },
     /// List the components that are available.
     Components,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Format {
+    Yaml,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Mode {
+    Redacted,
+    Unredacted,
 }
 
 /// How long threads that write may take to end, once everything is accounted for.
@@ -47,6 +75,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         None => run(&arguments),
         Some(Command::Validate) => validate(&arguments),
+        Some(Command::PrintConfig { format, mode }) => print_config(&arguments, format, mode),
         Some(Command::Components) => {
             print_components();
             Ok(())
@@ -62,7 +91,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let plan = load(&arguments.config)?;
+    let (plan, _files) = input(arguments)?.plan();
+    let plan = plan.map_err(|problems| problems.to_string())?;
     logs::start(&plan.telemetry().logs);
     for warning in plan.warnings() {
         warn!("{warning}");
@@ -101,7 +131,8 @@ fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 fn validate(arguments: &Arguments) -> Result<(), String> {
-    let plan = load(&arguments.config)?;
+    let (plan, _) = input(arguments)?.plan();
+    let plan = plan.map_err(|problems| problems.to_string())?;
     for warning in plan.warnings() {
         eprintln!("warning: {warning}");
     }
@@ -109,21 +140,27 @@ fn validate(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
-fn load(names: &[String]) -> Result<Plan, String> {
-    let mut files = Vec::new();
-    for name in names {
-        let path = name.strip_prefix("file:").unwrap_or(name);
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read the configuration {path}: {error}"))?;
-        files.push((path.to_owned(), text));
+fn print_config(arguments: &Arguments, format: Format, mode: Mode) -> Result<(), String> {
+    let effective = input(arguments)?.effective();
+    let effective = effective.map_err(|problems| problems.to_string())?;
+    for warning in effective.warnings() {
+        eprintln!("warning: {warning}");
     }
-    if files.is_empty() {
-        files.push((
-            "default configuration".to_owned(),
-            DEFAULT_CONFIG.to_owned(),
-        ));
-    }
-    Plan::load(&files, &ProcessEnvironment).map_err(|problems| problems.to_string())
+    let shown = match mode {
+        Mode::Redacted => effective.masked(),
+        Mode::Unredacted => effective,
+    };
+    let form = match format {
+        Format::Yaml => Form::Yaml,
+        Format::Json => Form::Json,
+    };
+    print!("{}", shown.render(form));
+    Ok(())
+}
+
+fn input(arguments: &Arguments) -> Result<Input, String> {
+    Input::new(&arguments.config, &arguments.set, DEFAULT_CONFIG)
+        .map_err(|problems| problems.to_string())
 }
 
 fn print_components() {

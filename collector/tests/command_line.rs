@@ -406,3 +406,61 @@ fn later_files_lie_over_earlier_ones_and_variables_are_expanded() {
     let message = text(&validate("loud").stderr);
     assert!(message.contains("unknown value \"loud\""), "{message}");
 }
+
+#[test]
+fn single_values_and_texts_lie_over_files() {
+    let file = config(CONFIG);
+    let print = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM)
+            .args(["print-config", "--config", file.path().to_str().unwrap()])
+            .args(arguments)
+            .env(
+                "SPANMESH_TEST_CONFIG",
+                "exporters: {debug: {verbosity: basic}}",
+            )
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(print(&[]).contains("    verbosity: normal\n"));
+    assert!(print(&["--set=exporters.debug.verbosity=detailed"]).contains("verbosity: detailed\n"));
+    let over = print(&["--config", "env:SPANMESH_TEST_CONFIG"]);
+    assert!(over.contains("verbosity: basic\n"));
+    let over = print(&["--config", "yaml:exporters::debug::verbosity: detailed"]);
+    assert!(over.contains("verbosity: detailed\n"));
+    // What is set lies over everything, wherever it stands.
+    let over = print(&[
+        "--set",
+        "exporters::debug::verbosity=detailed",
+        "--config=env:SPANMESH_TEST_CONFIG",
+    ]);
+    assert!(over.contains("verbosity: detailed\n"));
+    let json = print(&["--format=json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["exporters"]["debug"]["verbosity"], "normal");
+}
+
+#[test]
+fn secrets_are_printed_on_demand_only() {
+    let exporter = "otlp_http: {endpoint: 'http://h:1', headers: {authorization: hidden}}";
+    let file = config(&CONFIG.replace("debug: {verbosity: normal}", exporter));
+    let path = file.path().to_str().unwrap();
+    let print = |more: &str| text(&run(&["print-config", more, "--config", path]).stdout);
+    assert!(!print("--mode=redacted").contains("hidden"));
+    assert!(print("--mode=redacted").contains("authorization: \"[REDACTED]\"\n"));
+    assert!(print("--mode=unredacted").contains("authorization: hidden\n"));
+    // The name that the OpenTelemetry Collector had for it.
+    let output = run(&["print-initial-config", "--config", path]);
+    assert!(text(&output.stdout).contains("[REDACTED]"));
+}
+
+#[test]
+fn configurations_that_hold_nothing_are_refused() {
+    let file = config("");
+    let path = file.path().to_str().unwrap();
+    for location in [path, "yaml:", "env:SPANMESH_TEST_NONE"] {
+        let output = run(&["validate", "--config", location]);
+        assert_eq!(output.status.code(), Some(1), "{location}");
+    }
+}

@@ -2,11 +2,11 @@
 
 use spanmesh_otlp::Signal;
 
-use super::expand::{self, Environment, Expansion};
+use super::effective::Effective;
 use super::id::ComponentId;
 use super::node::{Key, Node, Place, Value};
 use super::problem::{Problem, Problems};
-use super::{suggest, yaml};
+use super::suggest;
 
 /// A configuration, split into its sections.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Document {
     pub telemetry: Node,
     /// What should be changed although it works.
     pub warnings: Vec<String>,
+    /// Everything that is wrong with its form; what is wrong is left out above.
+    pub problems: Problems,
 }
 
 /// A component and its options.
@@ -80,34 +82,15 @@ const SECTIONS: [&str; 6] = [
 // === impl Document ===
 
 impl Document {
-    /// Reads the files (name and text), lays the later ones over the earlier ones, expands
-    /// variables, and splits the result into its sections.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the files' form. What components make of their options is
-    /// theirs to say.
-    pub fn load(
-        files: &[(String, String)],
-        environment: &dyn Environment,
-    ) -> Result<Self, Problems> {
-        let mut root: Option<Node> = None;
-        for (name, text) in files {
-            let tree = yaml::parse(name, text)?;
-            match &mut root {
-                Some(root) => root.merge(tree),
-                None => root = Some(tree),
-            }
-        }
-        let Some(mut root) = root else {
-            return Err(Problem::general("expected at least one configuration file").into());
-        };
-        let mut expansion = Expansion::default();
-        expand::expand(&mut root, environment, &mut expansion);
-        expansion.problems.or(())?;
-        Self::split(root, expansion.warnings)
+    /// Splits a configuration into its sections. What components make of their options is theirs to
+    /// say.
+    pub fn new(effective: Effective) -> Self {
+        let Effective { root, warnings } = effective;
+        Self::split(root, warnings)
     }
 
-    fn split(root: Node, warnings: Vec<String>) -> Result<Self, Problems> {
+    fn split(root: Node, warnings: Vec<String>) -> Self {
+        let root_place = root.place.clone();
         let mut problems = Problems::default();
         let mut sections = take(root, "", &SECTIONS, &mut problems);
         let mut entries = |name: &str| {
@@ -119,11 +102,14 @@ impl Document {
         let exporters = entries("exporters").unwrap_or_default();
         let connectors = entries("connectors").unwrap_or_default();
         let extensions = entries("extensions").unwrap_or_default();
-        let Some((_, service)) = sections.remove("service") else {
-            problems.push(Problem::general(
-                "the section \"service\" is missing; it wires the components into pipelines",
-            ));
-            return Err(problems.ordered());
+        let service = match sections.remove("service") {
+            Some((_, service)) => service,
+            None => {
+                problems.push(Problem::general(
+                    "the section \"service\" is missing; it wires the components into pipelines",
+                ));
+                Node::plain(root_place, "")
+            }
         };
         let place = service.place.clone();
         let keys = ["extensions", "pipelines", "telemetry"];
@@ -144,7 +130,7 @@ impl Document {
             Some((_, node)) => node,
             None => Node::plain(place, ""),
         };
-        problems.or(Self {
+        Self {
             receivers,
             processors,
             exporters,
@@ -154,7 +140,8 @@ impl Document {
             pipelines,
             telemetry,
             warnings,
-        })
+            problems,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the sections and what is wrong with them.
 
 use super::*;
+use crate::config::{Environment, Source};
 
 struct Empty;
 
@@ -11,12 +12,17 @@ impl Environment for Empty {
 }
 
 fn load(files: &[&str]) -> Result<Document, String> {
-    let files: Vec<(String, String)> = files
-        .iter()
-        .enumerate()
-        .map(|(index, text)| (format!("{index}.yaml"), (*text).to_owned()))
+    let files = files.iter().enumerate();
+    let sources: Vec<Source> = files
+        .map(|(index, text)| Source::text(format!("{index}.yaml"), *text))
         .collect();
-    Document::load(&files, &Empty).map_err(|problems| problems.to_string())
+    let mut document = Effective::read(&sources, &Empty)
+        .map(Document::new)
+        .map_err(|problems| problems.to_string())?;
+    let problems = std::mem::take(&mut document.problems);
+    problems
+        .or(document)
+        .map_err(|problems| problems.to_string())
 }
 
 #[test]

@@ -10,10 +10,12 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
-const UNITS: [(&str, f64); 7] = [
+const UNITS: [(&str, f64); 8] = [
     ("ns", 1e-9),
     ("us", 1e-6),
-    ("µs", 1e-6),
+    // The micro sign, and the Greek letter that looks the same.
+    ("\u{b5}s", 1e-6),
+    ("\u{3bc}s", 1e-6),
     ("ms", 1e-3),
     ("s", 1.0),
     ("m", 60.0),
@@ -46,7 +48,7 @@ impl Span {
             return Some(Self::default());
         }
         let mut seconds = 0.0;
-        let mut rest = text;
+        let mut rest = text.strip_prefix('+').unwrap_or(text);
         if rest.is_empty() {
             return None;
         }
@@ -94,7 +96,10 @@ mod tests {
         assert_eq!(p("200ms"), Some(200_000));
         assert_eq!(p("1m30s"), Some(90_000_000));
         assert_eq!(p("1.5h"), Some(5_400_000_000));
-        assert_eq!(p("10µs"), Some(10));
+        assert_eq!(p("10\u{b5}s"), Some(10));
+        assert_eq!(p("10\u{3bc}s"), Some(10));
+        assert_eq!(p("+1s"), Some(1_000_000));
+        assert_eq!(p("+"), None);
         assert_eq!(p("5"), None);
         assert_eq!(p(""), None);
         assert_eq!(p("s"), None);

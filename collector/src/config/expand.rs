@@ -1,20 +1,31 @@
-//! Expansion of `${env:NAME}`, `${env:NAME:-default}`, `${NAME}` and `$$`, as in the OpenTelemetry
-//! Collector.
+//! Expansion of `${env:NAME}`, `${env:NAME:-default}`, `${NAME}`, `${file:PATH}`, `${yaml:TEXT}` and
+//! `$$`, as in the OpenTelemetry Collector.
 //!
 //! A scalar that is nothing but one reference takes the value's own YAML type, so that
 //! `queue_size: ${env:SIZE}` is a number and a list can come from the environment; inside a longer
-//! text the value is inserted as it is, and who expects a text gets what the variable holds. Defaults may
-//! hold references; values are not expanded again. A name that is not set is
-//! empty and warned about.
+//! text the value is inserted as it is, and who expects a text gets what the variable holds. Names
+//! and defaults may hold references, and so may mappings and lists that come out of one; a text that
+//! comes out of one is taken as it is. A name that is not set is empty and warned about.
+
+use std::io;
+use std::path::Path;
 
 use super::node::{Node, Place, Value};
 use super::problem::{Problem, Problems};
 use super::yaml;
 
-/// Where the values of `${env:…}` come from.
+/// Where the values of `${env:…}` and `${file:…}` come from.
 pub trait Environment {
     /// The value of a variable, if it is set and UTF-8.
     fn variable(&self, name: &str) -> Option<String>;
+
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not UTF-8.
+    fn file(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
 }
 
 /// The environment of the process.
@@ -26,115 +37,185 @@ pub struct ProcessEnvironment;
 pub(super) struct Expansion {
     pub(super) problems: Problems,
     pub(super) warnings: Vec<String>,
+    /// How many values have been looked up.
+    values: usize,
 }
 
 enum Part<'a> {
     Text(&'a str),
-    Reference {
-        name: &'a str,
-        default: Option<&'a str>,
-    },
+    /// What stands between the braces.
+    Reference(&'a str),
 }
+
+/// The value of a reference.
+struct Resolved {
+    text: String,
+    /// Where it was read from, if it is a file, which has lines of its own.
+    file: Option<String>,
+}
+
+struct Expander<'a> {
+    environment: &'a dyn Environment,
+    expansion: &'a mut Expansion,
+    /// The values that the present one came out of.
+    depth: usize,
+}
+
+/// How deep references may be in what comes out of references.
+const MAX_DEPTH: usize = 16;
+/// How many values may be looked up for one configuration: files that include each other more than
+/// once would double at every level.
+const MAX_VALUES: usize = 1_000;
 
 /// Expands every scalar of the tree in place.
 pub(super) fn expand(node: &mut Node, environment: &dyn Environment, expansion: &mut Expansion) {
-    match &mut node.value {
-        Value::Sequence(items) => {
-            for item in items {
-                expand(item, environment, expansion);
-            }
-        }
-        Value::Mapping(entries) => {
-            for (_, value) in entries {
-                expand(value, environment, expansion);
-            }
-        }
-        Value::Scalar { text, .. } if text.contains('$') => {
-            match expand_scalar(text, &node.place, environment, &mut expansion.warnings) {
-                Ok(expanded) => *node = expanded,
-                Err(message) => expansion
-                    .problems
-                    .push(Problem::new(&node.place, "", message)),
-            }
-        }
-        Value::Scalar { .. } => {}
-    }
+    let mut expander = Expander {
+        environment,
+        expansion,
+        depth: 0,
+    };
+    expander.node(node);
 }
 
-fn expand_scalar(
-    text: &str,
-    place: &Place,
-    environment: &dyn Environment,
-    warnings: &mut Vec<String>,
-) -> Result<Node, String> {
-    let parts = split(text)?;
-    if let [Part::Reference { name, default }] = parts.as_slice() {
-        let original = resolve(name, *default, place, environment, warnings)?;
-        let mut node = match yaml::parse(&place.file, &original) {
-            Ok(node) if !original.trim().is_empty() => node,
+// === impl Expander ===
+
+impl Expander<'_> {
+    fn node(&mut self, node: &mut Node) {
+        match &mut node.value {
+            Value::Sequence(items) => items.iter_mut().for_each(|item| self.node(item)),
+            Value::Mapping(entries) => entries.iter_mut().for_each(|(_, value)| self.node(value)),
+            Value::Scalar { text, .. } if text.contains('$') => {
+                match self.scalar(text, &node.place) {
+                    Ok(expanded) => *node = expanded,
+                    Err(message) => {
+                        let problem = Problem::new(&node.place, "", message);
+                        self.expansion.problems.push(problem);
+                    }
+                }
+            }
+            Value::Scalar { .. } => {}
+        }
+    }
+
+    fn scalar(&mut self, text: &str, place: &Place) -> Result<Node, String> {
+        let parts = split(text)?;
+        if let [Part::Reference(inside)] = parts.as_slice() {
+            let resolved = self.resolve(inside, place)?;
+            return self.typed(resolved, place);
+        }
+        let (text, plain) = self.join(&parts, place)?;
+        Ok(Node {
+            place: place.clone(),
+            // `${A}${B}` may still be a number; a text that only had `$$` in it stays a text.
+            value: Value::Scalar { text, plain },
+            original: None,
+        })
+    }
+
+    /// What YAML makes of a value.
+    fn typed(&mut self, resolved: Resolved, place: &Place) -> Result<Node, String> {
+        let Resolved { text, file } = resolved;
+        let name = file.as_deref().unwrap_or(&place.file);
+        let mut node = match yaml::parse(name, &text) {
+            Ok(node) if !text.trim().is_empty() => node,
             // What is not YAML is a text, as in the OpenTelemetry Collector.
             _ => Node {
                 place: place.clone(),
                 value: Value::Scalar {
-                    plain: original.is_empty(),
-                    text: original.clone(),
+                    plain: text.is_empty(),
+                    text: text.clone(),
                 },
                 original: None,
             },
         };
-        relocate(&mut node, place);
-        node.original = Some(original).filter(|original| !original.is_empty());
-        return Ok(node);
+        let is_scalar = matches!(node.value, Value::Scalar { .. });
+        if is_scalar || file.is_none() {
+            relocate(&mut node, place);
+        }
+        node.original = Some(text).filter(|text| !text.is_empty());
+        if !is_scalar {
+            if self.depth == MAX_DEPTH {
+                return Err(format!(
+                    "expected values that hold references to be at most {MAX_DEPTH} deep in each \
+                     other"
+                ));
+            }
+            self.depth += 1;
+            self.node(&mut node);
+            self.depth -= 1;
+        }
+        Ok(node)
     }
-    let (text, plain) = join(&parts, place, environment, warnings)?;
-    Ok(Node {
-        place: place.clone(),
-        // `${A}${B}` may still be a number; a text that only had `$$` in it stays a text.
-        value: Value::Scalar { text, plain },
-        original: None,
-    })
-}
 
-/// The text of all parts, and whether there are references among them.
-fn join(
-    parts: &[Part<'_>],
-    place: &Place,
-    environment: &dyn Environment,
-    warnings: &mut Vec<String>,
-) -> Result<(String, bool), String> {
-    let mut text = String::new();
-    let mut referenced = false;
-    for part in parts {
-        match part {
-            Part::Text(part) => text.push_str(part),
-            Part::Reference { name, default } => {
-                referenced = true;
-                text.push_str(&resolve(name, *default, place, environment, warnings)?);
+    /// The text of all parts, and whether there are references among them.
+    fn join(&mut self, parts: &[Part<'_>], place: &Place) -> Result<(String, bool), String> {
+        let mut text = String::new();
+        let mut referenced = false;
+        for part in parts {
+            match part {
+                Part::Text(part) => text.push_str(part),
+                Part::Reference(inside) => {
+                    referenced = true;
+                    text.push_str(&self.resolve(inside, place)?.text);
+                }
             }
         }
+        Ok((text, referenced))
     }
-    Ok((text, referenced))
-}
 
-/// The value of a variable, or its default, in which there may be other variables.
-fn resolve(
-    name: &str,
-    default: Option<&str>,
-    place: &Place,
-    environment: &dyn Environment,
-    warnings: &mut Vec<String>,
-) -> Result<String, String> {
-    if let Some(value) = environment.variable(name) {
-        return Ok(value);
+    /// A text in which there may be references.
+    fn nested(&mut self, text: &str, place: &Place) -> Result<String, String> {
+        let (text, _) = self.join(&split(text)?, place)?;
+        Ok(text)
     }
-    let Some(default) = default else {
-        warnings.push(format!(
-            "{place}: the environment variable {name:?} is not set; it stands for an empty text"
-        ));
-        return Ok(String::new());
-    };
-    let (text, _) = join(&split(default)?, place, environment, warnings)?;
-    Ok(text)
+
+    /// The value of what stands between braces.
+    fn resolve(&mut self, inside: &str, place: &Place) -> Result<Resolved, String> {
+        self.expansion.values += 1;
+        if self.expansion.values > MAX_VALUES {
+            return Err(format!("expected at most {MAX_VALUES} references"));
+        }
+        if let Some(path) = inside.strip_prefix("file:") {
+            let path = self.nested(path, place)?;
+            return self.file(path);
+        }
+        if let Some(text) = inside.strip_prefix("yaml:") {
+            let text = self.nested(text, place)?;
+            return Ok(Resolved { text, file: None });
+        }
+        let (target, default) = match default_of(inside) {
+            Some((target, default)) => (target, Some(default)),
+            None => (inside, None),
+        };
+        let target = self.nested(target, place)?;
+        let name = variable_name(&target, inside)?;
+        let text = match (self.environment.variable(name), default) {
+            (Some(value), _) => value,
+            (None, Some(default)) => self.nested(default, place)?,
+            (None, None) => {
+                self.expansion.warnings.push(format!(
+                    "{place}: the environment variable {name:?} is not set; it stands for an \
+                     empty text"
+                ));
+                String::new()
+            }
+        };
+        Ok(Resolved { text, file: None })
+    }
+
+    fn file(&self, path: String) -> Result<Resolved, String> {
+        let mut text = self
+            .environment
+            .file(Path::new(&path))
+            .map_err(|error| format!("cannot read the file {path:?}: {error}"))?;
+        // Editors end the last line of a file; a token in it ends before that.
+        let end = text.trim_end_matches(['\n', '\r']).len();
+        text.truncate(end);
+        Ok(Resolved {
+            text,
+            file: Some(path),
+        })
+    }
 }
 
 /// Everything that came out of a variable was written where the variable is named.
@@ -168,7 +249,7 @@ fn split(text: &str) -> Result<Vec<Part<'_>>, String> {
             let Some(end) = closing(after) else {
                 return Err(format!("expected a closing \"}}\" in {text:?}"));
             };
-            parts.push(reference(&after[..end])?);
+            parts.push(Part::Reference(&after[..end]));
             rest = &after[end + 1..];
         } else {
             parts.push(Part::Text(&rest[..=dollar]));
@@ -197,18 +278,30 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-fn reference(inside: &str) -> Result<Part<'_>, String> {
-    let (target, default) = match inside.split_once(":-") {
-        Some((target, default)) => (target, Some(default)),
-        None => (inside, None),
-    };
+/// What stands before and behind `:-`, unless that is a part of a reference inside.
+fn default_of(inside: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_usize;
+    for (index, character) in inside.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 && inside[index..].starts_with(":-") => {
+                return Some((&inside[..index], &inside[index + 2..]));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn variable_name<'a>(target: &'a str, inside: &str) -> Result<&'a str, String> {
     let name = match target.split_once(':') {
         Some(("env", name)) => name,
         None => target,
         Some((scheme, _)) => {
             return Err(format!(
                 "the provider {scheme:?} in \"${{{inside}}}\" is not available in this version; \
-                 expected \"env\""
+                 expected \"env\", \"file\" or \"yaml\""
             ));
         }
     };
@@ -220,7 +313,7 @@ fn reference(inside: &str) -> Result<Part<'_>, String> {
              written \"$$\""
         ));
     }
-    Ok(Part::Reference { name, default })
+    Ok(name)
 }
 
 // === impl ProcessEnvironment ===
@@ -232,91 +325,5 @@ impl Environment for ProcessEnvironment {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Section;
-
-    struct Fixed;
-
-    impl Environment for Fixed {
-        fn variable(&self, name: &str) -> Option<String> {
-            match name {
-                "HOST" => Some("example.test".to_owned()),
-                "SIZE" => Some("12".to_owned()),
-                "LIST" => Some("[a, b]".to_owned()),
-                "COMMENT" => Some("abc #def".to_owned()),
-                "PAIR" => Some("a: b".to_owned()),
-                "QUOTED" => Some("'q'".to_owned()),
-                "DIGITS" => Some("0012".to_owned()),
-                "ODD" => Some("a: [".to_owned()),
-                _ => None,
-            }
-        }
-    }
-
-    fn expanded(text: &str) -> Result<(String, bool), String> {
-        let mut node = yaml::parse("c.yaml", text).unwrap();
-        let mut expansion = Expansion::default();
-        expand(&mut node, &Fixed, &mut expansion);
-        expansion.problems.or(()).map_err(|p| p.to_string())?;
-        match node.value {
-            Value::Scalar { text, plain } => Ok((text, plain)),
-            other => Ok((format!("{other:?}"), false)),
-        }
-    }
-
-    #[test]
-    fn references_are_replaced() {
-        let p = |text| expanded(text).unwrap().0;
-        assert_eq!(p("${env:HOST}"), "example.test");
-        assert_eq!(p("${HOST}:4317"), "example.test:4317");
-        assert_eq!(p("${env:NONE:-fall}-back"), "fall-back");
-        assert_eq!(p("${env:NONE:-}x"), "x");
-        assert_eq!(p("a$$b"), "a$b");
-        assert_eq!(p("$${HOST}"), "${HOST}");
-        assert_eq!(p("5$"), "5$");
-        assert_eq!(p("${ODD}"), "a: [");
-    }
-
-    #[test]
-    fn a_lone_reference_has_the_type_of_its_value() {
-        assert_eq!(expanded("${env:SIZE}").unwrap(), ("12".to_owned(), true));
-        assert!(expanded("${env:LIST}").unwrap().0.starts_with("Sequence"));
-        assert_eq!(expanded("${env:NONE}").unwrap(), (String::new(), true));
-    }
-
-    #[test]
-    fn whoever_expects_a_text_gets_what_the_variable_holds() {
-        let read = |name: &str| -> String {
-            let mut node = yaml::parse("c.yaml", &format!("${{env:{name}}}")).unwrap();
-            expand(&mut node, &Fixed, &mut Expansion::default());
-            Section::new(&node, "").read().unwrap()
-        };
-        for name in [
-            "HOST", "SIZE", "LIST", "COMMENT", "PAIR", "QUOTED", "DIGITS", "ODD",
-        ] {
-            assert_eq!(Some(read(name)), Fixed.variable(name));
-        }
-    }
-
-    #[test]
-    fn defaults_may_hold_references() {
-        let p = |text| expanded(text).unwrap().0;
-        assert_eq!(p("${env:NONE:-${env:HOST}}"), "example.test");
-        assert_eq!(p("${NONE:-${NONE:-${HOST}}:1}:2"), "example.test:1:2");
-        assert_eq!(p("${HOST:-${NONE}}"), "example.test");
-        assert!(
-            expanded("${env:NONE:-${env:HOST}")
-                .unwrap_err()
-                .contains("closing")
-        );
-    }
-
-    #[test]
-    fn wrong_references_are_refused() {
-        let p = |text| expanded(text).unwrap_err();
-        assert!(p("${env:HOST").contains("closing"));
-        assert!(p("${file:/etc/x}").contains("provider \"file\""));
-        assert!(p("${env:1X}").contains("name of an environment variable"));
-    }
-}
+#[path = "expand_tests.rs"]
+mod tests;

@@ -17,7 +17,7 @@ use spanmesh_otlp::response::PartialSuccess;
 use super::intake::Intakes;
 use super::options::{Batching, DeliveryOptions};
 use super::payload::Payload;
-use crate::config::{Problems, Section};
+use crate::config::{Former, Problems, Section};
 use crate::telemetry::Registry;
 
 /// A future behind a pointer.
@@ -54,6 +54,11 @@ pub struct ReceiverContext {
 pub trait ReceiverFactory: Sync {
     /// Its name in configurations.
     fn kind(&self) -> &'static str;
+
+    /// Former names of options, which work with a warning.
+    fn former_options(&self) -> &'static [Former] {
+        &[]
+    }
 
     /// Reads the options.
     ///
@@ -178,6 +183,11 @@ pub trait ExporterFactory: Sync {
 
     /// Older names that work with a warning.
     fn former_kinds(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Former names of options, which work with a warning.
+    fn former_options(&self) -> &'static [Former] {
         &[]
     }
 

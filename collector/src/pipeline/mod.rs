@@ -36,7 +36,9 @@ pub use self::gate::Gate;
 pub use self::hold::Hold;
 pub use self::intake::{Intake, Intakes, Overload, Refusal};
 pub use self::memory::default_limit;
-pub use self::options::{Batching, DeliveryOptions, QueueOptions, RetryOptions, Sizer};
+pub use self::options::{
+    Batching, DeliveryOptions, FORMER_OPTIONS, QueueOptions, RetryOptions, Sizer,
+};
 pub use self::payload::Payload;
 pub use self::queue::Lane;
 pub use self::route::{Route, Step};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::{Span, enabled};
+use crate::config::{Former, Span, enabled};
 
 /// How payloads become batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -116,6 +116,30 @@ struct RawRetryOptions {
     max_interval: Span,
     max_elapsed_time: Span,
 }
+
+/// Former names of the options of exporters that send: their queue's, and those of `tls`, which once
+/// stood beside it.
+pub const FORMER_OPTIONS: &[Former] = &[
+    Former::renamed(
+        "sending_queue::blocking",
+        "sending_queue::block_on_overflow",
+    ),
+    Former::renamed(
+        "sending_queue::batch::min_size_items",
+        "sending_queue::batch::min_size",
+    ),
+    Former::renamed(
+        "sending_queue::batch::max_size_items",
+        "sending_queue::batch::max_size",
+    ),
+    Former::renamed("tls_settings", "tls"),
+    Former::renamed("insecure", "tls::insecure"),
+    Former::renamed("insecure_skip_verify", "tls::insecure_skip_verify"),
+    Former::renamed("ca_file", "tls::ca_file"),
+    Former::renamed("cert_file", "tls::cert_file"),
+    Former::renamed("key_file", "tls::key_file"),
+    Former::renamed("server_name_override", "tls::server_name_override"),
+];
 
 /// How many requests are on their way at most, if `sending_queue` is not enabled.
 const CONSUMERS_WITHOUT_QUEUE: usize = 100;

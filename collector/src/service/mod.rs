@@ -4,6 +4,7 @@
 
 mod final_account;
 mod graph;
+mod input;
 mod metrics_server;
 mod plan;
 mod run;
@@ -11,6 +12,7 @@ mod telemetry_options;
 mod wiring;
 
 pub use self::final_account::FinalAccount;
+pub use self::input::{Files, Input};
 pub use self::plan::Plan;
 pub use self::run::Service;
 pub use self::telemetry_options::TelemetryOptions;

@@ -8,8 +8,8 @@ use spanmesh_otlp::Signal;
 use super::telemetry_options::TelemetryOptions;
 use super::wiring;
 use crate::config::{
-    ComponentId, Document, Entry, Environment, Node, PipelineEntry, Problem, Problems, Reference,
-    Section, nearest,
+    ComponentId, Document, Effective, Entry, Environment, Former, Node, PipelineEntry, Problem,
+    Problems, Reference, Section, Source, nearest,
 };
 use crate::pipeline::{
     ConnectorConfig, ExporterConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig,
@@ -46,6 +46,8 @@ struct Kind<'a> {
     /// Every name that is available, and the former ones with the present name.
     available: Vec<&'static str>,
     former: Vec<(&'static str, &'static str)>,
+    /// Former names of options, by the name of the component.
+    former_options: Vec<(&'static str, &'static [Former])>,
 }
 
 // === impl Plan ===
@@ -59,7 +61,11 @@ impl Plan {
         files: &[(String, String)],
         environment: &dyn Environment,
     ) -> Result<Self, Problems> {
-        Self::new(Document::load(files, environment)?)
+        let sources = files.iter();
+        let sources: Vec<Source> = sources
+            .map(|(name, text)| Source::text(name, text))
+            .collect();
+        Self::new(Effective::read(&sources, environment)?)
     }
 
     /// What should be changed in the configuration although it works.
@@ -72,8 +78,13 @@ impl Plan {
         &self.telemetry
     }
 
-    fn new(document: Document) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn new(effective: Effective) -> Result<Self, Problems> {
+        let document = Document::new(effective);
+        let mut problems = document.problems.clone();
         let mut warnings = document.warnings.clone();
 
         let kind = Kind {
@@ -81,6 +92,10 @@ impl Plan {
             entries: &document.receivers,
             available: receivers::REGISTRY.iter().map(|f| f.kind()).collect(),
             former: Vec::new(),
+            former_options: receivers::REGISTRY
+                .iter()
+                .map(|f| (f.kind(), f.former_options()))
+                .collect(),
         };
         let is_connector = |used: &&Reference| document.connectors.iter().any(|c| c.id == used.id);
         let uses = document.pipelines.iter().flat_map(|p| &p.receivers);
@@ -97,6 +112,7 @@ impl Plan {
             entries: &document.processors,
             available: processors::REGISTRY.iter().map(|f| f.kind()).collect(),
             former: Vec::new(),
+            former_options: Vec::new(),
         };
         let uses = document.pipelines.iter().flat_map(|p| &p.processors);
         kind.check_uses(&uses, &mut warnings, &mut problems);
@@ -114,6 +130,10 @@ impl Plan {
                 .iter()
                 .flat_map(|f| f.former_kinds().iter().map(|former| (*former, f.kind())))
                 .collect(),
+            former_options: exporters::REGISTRY
+                .iter()
+                .map(|f| (f.kind(), f.former_options()))
+                .collect(),
         };
         let uses = document.pipelines.iter().flat_map(|p| &p.exporters);
         let uses = uses.filter(|used| !is_connector(used));
@@ -129,6 +149,7 @@ impl Plan {
             entries: &document.extensions,
             available: extensions::REGISTRY.iter().map(|f| f.kind()).collect(),
             former: Vec::new(),
+            former_options: Vec::new(),
         };
         let uses = document.enabled_extensions.iter();
         kind.check_uses(&uses, &mut warnings, &mut problems);
@@ -143,6 +164,7 @@ impl Plan {
             entries: &document.connectors,
             available: connectors::REGISTRY.iter().map(|f| f.kind()).collect(),
             former: Vec::new(),
+            former_options: Vec::new(),
         };
         let ends = document
             .pipelines
@@ -244,7 +266,12 @@ impl Kind<'_> {
                 }
                 None => entry.id.kind.as_str(),
             };
-            match configure(name, &Section::new(&entry.options, path.as_str())) {
+            let mut options = entry.options.clone();
+            let former = self.former_options.iter().filter(|(kind, _)| *kind == name);
+            for option in former.flat_map(|(_, options)| *options) {
+                option.apply(&mut options, &path, warnings, problems);
+            }
+            match configure(name, &Section::new(&options, path.as_str())) {
                 Some(result) => {
                     let config = problems.note(result);
                     configured.extend(config.map(|config| (entry.id.clone(), config)));
@@ -320,11 +347,12 @@ fn check_signals(
 
 fn read_telemetry(node: &Node, warnings: &mut Vec<String>) -> Result<TelemetryOptions, Problems> {
     let options: TelemetryOptions = Section::new(node, "service::telemetry").read()?;
-    if options.metrics.uses_address {
+    let address = node.entry("metrics").and_then(|node| node.entry("address"));
+    if let Some(address) = address.filter(|_| options.metrics.uses_address) {
         warnings.push(format!(
             "{}: service::telemetry::metrics: \"address\" is the former way to write \
              \"readers: [{{pull: {{exporter: {{prometheus: {{host, port}}}}}}}}]\"",
-            node.place
+            address.place
         ));
     }
     Ok(options)

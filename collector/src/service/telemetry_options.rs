@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::telemetry::logs::LogOptions;
+use crate::transport::check_endpoint;
 
 /// What the collector tells of itself, and where.
 #[derive(Debug, Default, Deserialize)]
@@ -112,6 +113,9 @@ impl TryFrom<RawMetricsOptions> for MetricsOptions {
             (None, Some(address)) => Some(address),
             (None, None) => Some(DEFAULT_ENDPOINT.to_owned()),
         };
+        if let Some(endpoint) = &endpoint {
+            check_endpoint(endpoint)?;
+        }
         Ok(Self {
             endpoint: endpoint.filter(|_| raw.level != Level::None),
             uses_address,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::config::{Problems, Section};
+use crate::config::{Former, Problems, Section};
 use crate::pipeline::{
     Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
     ExporterConfig, ExporterFactory, StartError,
@@ -25,6 +25,14 @@ pub struct Factory;
 struct Options {
     /// How much is written.
     verbosity: Verbosity,
+    /// Accepted for the sake of existing files: everything is written.
+    #[serde(rename = "sampling_initial")]
+    _sampling_initial: u32,
+    #[serde(rename = "sampling_thereafter")]
+    _sampling_thereafter: u32,
+    /// Accepted for the sake of existing files: it writes to standard output.
+    #[serde(rename = "use_internal_logger")]
+    _use_internal_logger: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -35,6 +43,18 @@ enum Verbosity {
     Normal,
     Detailed,
 }
+
+/// The levels that stood for verbosities.
+const FORMER_OPTIONS: &[Former] = &[Former {
+    old: "loglevel",
+    new: Some("verbosity"),
+    values: &[
+        ("debug", "detailed"),
+        ("info", "normal"),
+        ("warn", "basic"),
+        ("error", "basic"),
+    ],
+}];
 
 struct Debug {
     verbosity: Verbosity,
@@ -49,6 +69,10 @@ impl ExporterFactory for Factory {
 
     fn former_kinds(&self) -> &'static [&'static str] {
         &["logging"]
+    }
+
+    fn former_options(&self) -> &'static [Former] {
+        FORMER_OPTIONS
     }
 
     fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExporterConfig>, Problems> {

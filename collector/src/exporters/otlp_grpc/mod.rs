@@ -20,10 +20,10 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 
 use self::options::Config;
-use crate::config::{Problems, Section};
+use crate::config::{Former, Problems, Section};
 use crate::pipeline::{
     Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
-    ExporterConfig, ExporterFactory, StartError,
+    ExporterConfig, ExporterFactory, FORMER_OPTIONS, StartError,
 };
 use crate::transport::{Compression, RawClientCodec, describe};
 
@@ -49,6 +49,10 @@ impl ExporterFactory for Factory {
 
     fn former_kinds(&self) -> &'static [&'static str] {
         &["otlp"]
+    }
+
+    fn former_options(&self) -> &'static [Former] {
+        FORMER_OPTIONS
     }
 
     fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExporterConfig>, Problems> {

@@ -22,10 +22,10 @@ use spanmesh_otlp::{Signal, json, response};
 
 use self::body::FramesBody;
 use self::options::{Config, Encoding};
-use crate::config::{Problems, Section};
+use crate::config::{Former, Problems, Section};
 use crate::pipeline::{
     Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
-    ExporterConfig, ExporterFactory, StartError,
+    ExporterConfig, ExporterFactory, FORMER_OPTIONS, StartError,
 };
 use crate::transport::{Compression, Connector, compress, describe};
 
@@ -52,6 +52,10 @@ impl ExporterFactory for Factory {
 
     fn former_kinds(&self) -> &'static [&'static str] {
         &["otlphttp"]
+    }
+
+    fn former_options(&self) -> &'static [Former] {
+        FORMER_OPTIONS
     }
 
     fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExporterConfig>, Problems> {

@@ -21,12 +21,12 @@ use tracing::info;
 use self::grpc::GrpcService;
 use self::http::HttpService;
 use self::options::{GrpcOptions, HttpOptions, Options};
-use crate::config::{Problems, Section};
+use crate::config::{Former, Problems, Section};
 use crate::pipeline::{
     BoundReceiver, BoxFuture, Receiver, ReceiverConfig, ReceiverContext, ReceiverFactory,
     StartError,
 };
-use crate::transport::{Limits, Listener, Server, ServerTlsOptions};
+use crate::transport::{Limits, Listener, Server};
 
 /// Makes `otlp` receivers.
 #[derive(Debug)]
@@ -48,6 +48,19 @@ struct OtlpReceiver {
     servers: Vec<(&'static str, Server)>,
 }
 
+const FORMER_OPTIONS: &[Former] = &[
+    Former::renamed("protocols::grpc::tls_settings", "protocols::grpc::tls"),
+    Former::renamed("protocols::http::tls_settings", "protocols::http::tls"),
+    Former::renamed(
+        "protocols::http::cors_allowed_origins",
+        "protocols::http::cors::allowed_origins",
+    ),
+    Former::renamed(
+        "protocols::http::cors_allowed_headers",
+        "protocols::http::cors::allowed_headers",
+    ),
+];
+
 // === impl Factory ===
 
 impl ReceiverFactory for Factory {
@@ -55,29 +68,27 @@ impl ReceiverFactory for Factory {
         "otlp"
     }
 
+    fn former_options(&self) -> &'static [Former] {
+        FORMER_OPTIONS
+    }
+
     fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ReceiverConfig>, Problems> {
         let Options { protocols } = section.read()?;
-        let tls = |options: &Option<ServerTlsOptions>, protocols: &[&str]| {
-            options
-                .as_ref()
-                .map(|tls| tls.build(protocols))
-                .transpose()
-                .map_err(|message| Problems::from(section.problem(message)))
-        };
-        let grpc = match protocols.grpc {
-            Some(grpc) => {
-                let config = tls(&grpc.tls, &["h2"])?;
-                Some((grpc, config))
-            }
-            None => None,
-        };
-        let http = match protocols.http {
-            Some(http) => {
-                let config = tls(&http.tls, &["h2", "http/1.1"])?;
-                Some((http, config))
-            }
-            None => None,
-        };
+        let mut problems = Problems::default();
+        let grpc = protocols.grpc.map(|grpc| {
+            let tls = grpc.tls.as_ref().map(|tls| tls.build(&["h2"])).transpose();
+            let tls =
+                tls.map_err(|error| section.problem(format!("protocols::grpc::tls: {error}")));
+            (grpc, problems.note(tls).flatten())
+        });
+        let http = protocols.http.map(|http| {
+            let tls = http.tls.as_ref();
+            let tls = tls.map(|tls| tls.build(&["h2", "http/1.1"])).transpose();
+            let tls =
+                tls.map_err(|error| section.problem(format!("protocols::http::tls: {error}")));
+            (http, problems.note(tls).flatten())
+        });
+        problems.or(())?;
         Ok(Box::new(Config { grpc, http }))
     }
 }

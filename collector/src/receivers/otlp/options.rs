@@ -4,7 +4,7 @@ use serde::Deserialize;
 use spanmesh_otlp::Signal;
 
 use crate::config::{ByteSize, enabled};
-use crate::transport::ServerTlsOptions;
+use crate::transport::{ServerTlsOptions, listen_endpoint};
 
 /// What OTLP 1.11 recommends as the limit of a request.
 const DEFAULT_LIMIT: usize = 64 << 20;
@@ -40,6 +40,7 @@ pub(super) struct Protocols {
 #[serde(default)]
 pub(super) struct GrpcOptions {
     /// Where to listen.
+    #[serde(deserialize_with = "listen_endpoint")]
     pub(super) endpoint: String,
     /// The largest message, on the wire and decompressed.
     max_recv_msg_size_mib: Option<usize>,
@@ -72,6 +73,7 @@ enum Transport {
 #[serde(default)]
 pub(super) struct HttpOptions {
     /// Where to listen.
+    #[serde(deserialize_with = "listen_endpoint")]
     pub(super) endpoint: String,
     /// The largest body, on the wire and decompressed.
     pub(super) max_request_body_size: ByteSize,
