@@ -1,8 +1,9 @@
 //! A bound port.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
+use serde::de::{self, Deserialize, Deserializer};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::pipeline::StartError;
@@ -60,6 +61,42 @@ impl Listener {
     }
 }
 
+/// Whether an endpoint can be one: `host:port`, with an empty host for every address.
+///
+/// # Errors
+/// A sentence that says what was expected.
+pub fn check_endpoint(endpoint: &str) -> Result<(), String> {
+    let well_formed = endpoint.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let host_is_right = match bare {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => host
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_')),
+        };
+        host_is_right && port.parse::<u16>().is_ok()
+    });
+    match well_formed {
+        true => Ok(()),
+        false => Err(format!(
+            "expected a host and a port to listen on, as in \"localhost:4317\", but found \
+             {endpoint:?}"
+        )),
+    }
+}
+
+/// For `#[serde(deserialize_with = "listen_endpoint")]`: an endpoint that [`Listener::bind`] can try.
+///
+/// # Errors
+/// It is none.
+pub fn listen_endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let endpoint = String::deserialize(deserializer)?;
+    check_endpoint(&endpoint).map_err(de::Error::custom)?;
+    Ok(endpoint)
+}
+
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
@@ -75,6 +112,32 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoints_are_hosts_with_ports() {
+        for right in [
+            "localhost:4317",
+            ":4317",
+            "0.0.0.0:0",
+            "[::1]:4317",
+            "a-b.c_d:1",
+        ] {
+            assert!(check_endpoint(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "localhost",
+            "localhost:",
+            "localhost:x",
+            "a:65536",
+            "::1:4317",
+            "[x]:1",
+            "http://localhost:4317",
+            "a b:1",
+        ] {
+            assert!(check_endpoint(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[tokio::test]
     async fn a_port_in_use_is_named() {

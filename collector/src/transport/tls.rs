@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 /// `tls` of an exporter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -20,10 +20,13 @@ pub struct ClientTlsOptions {
     /// TLS, but whoever answers is believed.
     pub insecure_skip_verify: bool,
     /// Authorities to believe instead of the system's, PEM.
+    #[serde(deserialize_with = "optional_certificates")]
     pub ca_file: Option<PathBuf>,
     /// The certificate to show, PEM.
+    #[serde(deserialize_with = "optional_certificates")]
     pub cert_file: Option<PathBuf>,
     /// Its key, PEM.
+    #[serde(deserialize_with = "optional_key")]
     pub key_file: Option<PathBuf>,
     /// The name that the certificate of the other side has to have, instead of the host's.
     pub server_name_override: Option<String>,
@@ -33,11 +36,13 @@ pub struct ClientTlsOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ServerTlsOptions {
     /// The certificate to show, PEM.
+    #[serde(deserialize_with = "certificates")]
     pub cert_file: PathBuf,
     /// Its key, PEM.
+    #[serde(deserialize_with = "key")]
     pub key_file: PathBuf,
     /// If set, clients have to show a certificate of one of these authorities, PEM.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_certificates")]
     pub client_ca_file: Option<PathBuf>,
 }
 
@@ -170,6 +175,48 @@ impl ServerCertVerifier for BelieveAnyone {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// The name of a file that holds certificates. It is read again when they are used.
+fn certificates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    read_certificates(&path).map_err(de::Error::custom)?;
+    Ok(path)
+}
+
+/// The name of a file that holds a key.
+fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    read_key(&path).map_err(de::Error::custom)?;
+    Ok(path)
+}
+
+/// The same; an empty name stands for none.
+fn optional_certificates<'de, D>(deserializer: D) -> Result<Option<PathBuf>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    optional(deserializer, |path| read_certificates(path).map(drop))
+}
+
+/// The same; an empty name stands for none.
+fn optional_key<'de, D>(deserializer: D) -> Result<Option<PathBuf>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    optional(deserializer, |path| read_key(path).map(drop))
+}
+
+fn optional<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    read: impl Fn(&Path) -> Result<(), String>,
+) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    read(&path).map_err(de::Error::custom)?;
+    Ok(Some(path))
 }
 
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<(), String> {

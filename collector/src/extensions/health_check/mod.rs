@@ -20,7 +20,7 @@ use crate::config::{Problems, Section};
 use crate::pipeline::{
     BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, StartError,
 };
-use crate::transport::{Limits, Listener, Server};
+use crate::transport::{Limits, Listener, Server, listen_endpoint};
 
 /// Makes `health_check` extensions.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub struct Factory;
 #[serde(default)]
 struct Options {
     /// Where to listen.
+    #[serde(deserialize_with = "listen_endpoint")]
     endpoint: String,
     /// The path that is answered; others are not found.
     path: String,
