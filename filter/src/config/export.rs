@@ -142,17 +142,21 @@ fn headers(
     environment: &Environment,
 ) -> Result<Vec<(String, String)>, ConfigError> {
     let text = |value: &Value| {
-        value
-            .as_str()
-            .filter(|value| is_header_value(value))
-            .map(str::to_owned)
+        let text = value.as_str().filter(|text| is_header_value(text));
+        Some(text.map(str::to_owned))
     };
-    let mut headers =
-        exporter.entries("headers", "a string of printable ASCII characters", text)?;
-    for (name, _) in &headers {
-        if let Err(message) = check_header_name(name) {
-            return Err(exporter.error(&format!("headers.{name}"), message.to_owned()));
+    let mut headers = Vec::new();
+    for (name, value) in exporter.entries("headers", "a string", text)? {
+        let key = format!("headers.{name}");
+        if let Err(message) = check_header_name(&name) {
+            return Err(exporter.error(&key, message.to_owned()));
         }
+        let Some(value) = value else {
+            // Without the value, which may be a secret that a line break ended up in.
+            let message = "expected a string of printable ASCII characters";
+            return Err(exporter.error(&key, message.to_owned()));
+        };
+        headers.push((name, value));
     }
     for (name, value) in environment.export_headers() {
         if headers.iter().all(|(found, _)| *found != name) {

@@ -63,7 +63,17 @@ impl Section {
                 entries,
                 known: Vec::new(),
             }),
-            other => Err(expected(path, &other, "an object")),
+            other => {
+                // By its kind: what stands in the wrong place may hold the headers' secrets.
+                let found = match other {
+                    Value::String(_) => "a string",
+                    Value::Array(_) => "a list",
+                    Value::Number(_) => "a number",
+                    _ => "true or false",
+                };
+                let message = format!("found {found}, expected an object");
+                Err(ConfigError { path, message })
+            }
         }
     }
 

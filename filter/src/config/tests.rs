@@ -138,7 +138,11 @@ fn an_error_names_the_place_what_was_found_and_what_was_expected() {
             assert!(message.contains(part), "{message} has no {part:?}");
         }
     };
-    check("[1]", "pluginConfig", &["found [1]", "expected an object"]);
+    check(
+        "[1]",
+        "pluginConfig",
+        &["found a list", "expected an object"],
+    );
     check(
         "{",
         "pluginConfig",
@@ -153,7 +157,7 @@ fn an_error_names_the_place_what_was_found_and_what_was_expected() {
     check(
         r#"{"sampler": 1}"#,
         "pluginConfig.sampler",
-        &["found 1", "an object"],
+        &["found a number", "an object"],
     );
     check(
         r#"{"sampler": {"rate": 1}}"#,
@@ -234,7 +238,7 @@ fn an_error_names_the_place_what_was_found_and_what_was_expected() {
     check(
         &rule("1"),
         "pluginConfig.sampler.rules[1]",
-        &["found 1", "an object"],
+        &["found a number", "an object"],
     );
     check(
         r#"{"sampler": {"rules": 1}}"#,
@@ -378,6 +382,41 @@ fn the_headers_of_the_environment_stand_below_those_of_the_document() {
     );
     let broken = [("OTEL_EXPORTER_OTLP_HEADERS", "a=1,b")];
     assert!(with(&broken, "").unwrap().export.headers.is_empty());
+}
+
+#[test]
+fn an_error_never_shows_the_headers_of_exports() {
+    let check = |document: &str, path: &str| {
+        let message = refused(document);
+        assert!(message.starts_with(&format!("{path}: ")), "{message}");
+        assert!(!message.contains("s3cret"), "{message}");
+    };
+    let header = "pluginConfig.exporter.headers.authorization";
+    for value in [
+        r#""Bearer s3cret\n""#,
+        r#"["s3cret"]"#,
+        r#"{"a": "s3cret"}"#,
+    ] {
+        let headers = format!(r#"{{"authorization": {value}}}"#);
+        check(
+            &format!(r#"{{"exporter": {{"headers": {headers}}}}}"#),
+            header,
+        );
+    }
+    let headers = "pluginConfig.exporter.headers";
+    check(
+        r#"{"exporter": {"headers": "authorization=s3cret"}}"#,
+        headers,
+    );
+    check(r#"{"exporter": {"headers": ["s3cret"]}}"#, headers);
+    check(
+        r#"{"exporter": [{"headers": {"a": "s3cret"}}]}"#,
+        "pluginConfig.exporter",
+    );
+    check(
+        r#"[{"exporter": {"headers": {"a": "s3cret"}}}]"#,
+        "pluginConfig",
+    );
 }
 
 #[test]
