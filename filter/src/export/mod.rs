@@ -61,6 +61,8 @@ pub struct Exporter {
     backoff: Backoff,
     /// Which of the configured clusters is used.
     cluster: usize,
+    /// For each of them the time of the monotonic clock before which its collector wants no call.
+    left_alone: Vec<u64>,
     /// What this exporter holds of the budget.
     held: usize,
     complaints: Complaints,
@@ -71,6 +73,8 @@ pub struct Exporter {
 struct InFlight {
     token: CallToken,
     batch: SealedBatch,
+    /// Which of the configured clusters it went to.
+    cluster: usize,
     /// By the monotonic clock.
     started: u64,
 }
@@ -87,6 +91,7 @@ impl Exporter {
         Self {
             traces: OpenBatch::new(&envelope, Vec::new()),
             logs: OpenBatch::new(&envelope, Vec::new()),
+            left_alone: vec![0; settings.clusters.len()],
             settings,
             envelope,
             stats,
@@ -148,6 +153,7 @@ impl Exporter {
         self.seal(Signal::Traces);
         self.seal(Signal::Logs);
         self.backoff.succeed();
+        self.left_alone.fill(0);
         self.send(host, usize::MAX);
     }
 
@@ -189,7 +195,8 @@ impl Exporter {
         let call = self.in_flight.swap_remove(at);
         let elapsed = host.monotonic_clock().saturating_sub(call.started);
         self.stats.export_latency.record(host, elapsed / 1_000_000);
-        self.replied(host, call.batch, Reply::read(host, answer));
+        let reply = Reply::read(host, answer);
+        self.replied(host, call.batch, call.cluster, reply);
         self.send(host, MAX_IN_FLIGHT);
     }
 
@@ -222,16 +229,18 @@ impl Exporter {
                 return;
             }
             let started = host.monotonic_clock();
-            if !self.backoff.allows(started) {
+            if !self.backoff.allows(started) || self.is_left_alone(self.cluster, started) {
                 return;
             }
             let Some(batch) = self.queue.pop_front() else {
                 return;
             };
+            let cluster = self.cluster;
             match self.start(host, &batch) {
                 Ok(token) => self.in_flight.push(InFlight {
                     token,
                     batch,
+                    cluster,
                     started,
                 }),
                 Err(error) => {
@@ -241,10 +250,10 @@ impl Exporter {
                         log::error!(
                             "exporter.clusters: Envoy has no cluster {:?}; records wait in the \
                              queue",
-                            self.cluster()
+                            self.name(cluster)
                         );
                     }
-                    self.replied(host, batch, Reply::not_started());
+                    self.replied(host, batch, cluster, Reply::not_started());
                 }
             }
         }
@@ -260,30 +269,37 @@ impl Exporter {
         call::start(host, &self.settings, cluster, batch)
     }
 
-    /// The name of the cluster in use.
-    fn cluster(&self) -> &str {
+    /// The name of a cluster.
+    fn name(&self, cluster: usize) -> &str {
         self.settings
             .clusters
-            .get(self.cluster)
+            .get(cluster)
             .map(Cluster::name)
             .unwrap_or_default()
     }
 
-    fn replied(&mut self, host: &impl Host, batch: SealedBatch, reply: Reply) {
+    fn replied(&mut self, host: &impl Host, batch: SealedBatch, cluster: usize, reply: Reply) {
         match reply {
-            Reply::Accepted(partial) => self.accepted(host, batch, &partial),
-            Reply::Failed(failed) => self.failed(host, batch, &failed),
+            Reply::Accepted(partial) => self.accepted(host, batch, cluster, &partial),
+            Reply::Failed(failed) => self.failed(host, batch, cluster, &failed),
         }
     }
 
-    fn accepted(&mut self, host: &impl Host, batch: SealedBatch, partial: &Partial) {
+    fn accepted(
+        &mut self,
+        host: &impl Host,
+        batch: SealedBatch,
+        cluster: usize,
+        partial: &Partial,
+    ) {
         if self.backoff.is_failing() {
             log::info!(
                 "the collector in cluster {:?} accepts records again",
-                self.cluster()
+                self.name(cluster)
             );
         }
         self.backoff.succeed();
+        self.leave_alone(cluster, 0);
         let rejected = partial.rejected.min(batch.records);
         let stats = self.stats.of(batch.signal);
         stats.sent.add(batch.records - rejected);
@@ -294,14 +310,20 @@ impl Exporter {
             log::warn!(
                 "the collector in cluster {:?} took a part only; rejected since the last such \
                  line: {rejected}; it says {:?}",
-                self.cluster(),
+                self.name(cluster),
                 text(&partial.error_message, MAX_LOGGED)
             );
         }
         self.release(batch);
     }
 
-    fn failed(&mut self, host: &impl Host, mut batch: SealedBatch, failed: &FailedCall) {
+    fn failed(
+        &mut self,
+        host: &impl Host,
+        mut batch: SealedBatch,
+        cluster: usize,
+        failed: &FailedCall,
+    ) {
         self.stats.exports_failed.add(1);
         batch.is_retry = true;
         let is_given_up = match failed.failure {
@@ -317,7 +339,7 @@ impl Exporter {
                 log::error!(
                     "the collector in cluster {:?} refuses records with {failed}; dropped since \
                      the last such line: {dropped}",
-                    self.cluster()
+                    self.name(cluster)
                 );
             }
             self.stats
@@ -327,22 +349,44 @@ impl Exporter {
             self.release(batch);
             return;
         }
-        if !self.backoff.is_failing() {
-            log::warn!(
-                "the collector in cluster {:?} fails with {failed}; records wait in the queue",
-                self.cluster()
-            );
+        let now = host.monotonic_clock();
+        let random = self.random.next();
+        if !failed.hint.is_zero() {
+            self.leave_alone(cluster, retry::end_of_hint(now, failed.hint, random));
         }
-        self.next_cluster();
-        self.backoff
-            .fail(host.monotonic_clock(), failed.hint, self.random.next());
+        // Otherwise another call to that cluster has failed before, and the next has taken over.
+        if cluster == self.cluster {
+            if !self.backoff.is_failing() {
+                log::warn!(
+                    "the collector in cluster {:?} fails with {failed}; records wait in the queue",
+                    self.name(cluster)
+                );
+            }
+            self.backoff.fail(now, random);
+            self.next_cluster(now);
+        }
         // To the end: one signal that a collector cannot take must not hold up the other.
         self.queue.push_back(batch);
     }
 
-    /// Turns to the next of the configured clusters, so that the retry goes there.
-    fn next_cluster(&mut self) {
-        self.cluster = (self.cluster + 1) % self.settings.clusters.len().max(1);
+    /// Turns to the next of the configured clusters that may be asked, so that the retry goes there.
+    fn next_cluster(&mut self, now: u64) {
+        let count = self.settings.clusters.len().max(1);
+        let mut following = (1..=count).map(|step| (self.cluster + step) % count);
+        let found = following.find(|cluster| !self.is_left_alone(*cluster, now));
+        self.cluster = found.unwrap_or((self.cluster + 1) % count);
+    }
+
+    fn is_left_alone(&self, cluster: usize, now: u64) -> bool {
+        self.left_alone
+            .get(cluster)
+            .is_some_and(|until| now < *until)
+    }
+
+    fn leave_alone(&mut self, cluster: usize, until: u64) {
+        if let Some(left_alone) = self.left_alone.get_mut(cluster) {
+            *left_alone = until;
+        }
     }
 
     fn release(&mut self, batch: SealedBatch) {

@@ -82,18 +82,14 @@ impl Backoff {
         *self = Self::default();
     }
 
-    /// A call failed at `now`, and the collector asked for no other before `hint` is over. `random`
-    /// is uniform over `u64` and spreads the retries of many proxies over half to one and a half of
-    /// the delay.
-    pub(crate) fn fail(&mut self, now: u64, hint: Duration, random: u64) {
+    /// A call failed at `now`. `random` is uniform over `u64` and spreads the retries of many
+    /// proxies over half to one and a half of the delay.
+    pub(crate) fn fail(&mut self, now: u64, random: u64) {
         let delay = INITIAL.saturating_mul(1 << self.failures.min(16)).min(MAX);
-        let delay = delay.as_nanos() as u64;
-        let jitter = ((u128::from(random) * u128::from(delay)) >> 64) as u64;
         self.failures = self.failures.saturating_add(1);
-        let hint = hint.min(MAX_HINT).as_nanos() as u64;
         self.until = now
-            .saturating_add(hint.max(delay / 2))
-            .saturating_add(jitter);
+            .saturating_add(delay.as_nanos() as u64 / 2)
+            .saturating_add(share(delay, random));
     }
 
     /// Whether the last call failed.
@@ -105,6 +101,18 @@ impl Backoff {
     pub(crate) fn allows(&self, now: u64) -> bool {
         now >= self.until
     }
+}
+
+/// Until when a collector is left alone that asked at `now` for no other call before `hint` is over.
+/// `random` is uniform over `u64`: many proxies do not come back at once.
+pub(crate) fn end_of_hint(now: u64, hint: Duration, random: u64) -> u64 {
+    now.saturating_add(hint.min(MAX_HINT).as_nanos() as u64)
+        .saturating_add(share(INITIAL, random))
+}
+
+/// A part of a time, in nanoseconds.
+fn share(time: Duration, random: u64) -> u64 {
+    ((u128::from(random) * time.as_nanos()) >> 64) as u64
 }
 
 #[cfg(test)]
@@ -128,21 +136,17 @@ mod tests {
 
     #[test]
     fn a_hint_is_heeded_within_reason() {
-        let delay = |hint| {
-            let mut backoff = Backoff::default();
-            backoff.fail(0, Duration::from_secs(hint), 0);
-            backoff.until
-        };
-        assert_eq!(delay(0), INITIAL.as_nanos() as u64 / 2);
-        assert_eq!(delay(7), 7_000_000_000);
-        assert_eq!(delay(86_400), MAX_HINT.as_nanos() as u64);
+        let end = |hint, random| end_of_hint(1, Duration::from_secs(hint), random);
+        assert_eq!(end(7, 0), 7_000_000_001);
+        assert_eq!(end(7, u64::MAX / 2 + 1), 7_250_000_001);
+        assert_eq!(end(86_400, 0), 1 + MAX_HINT.as_nanos() as u64);
     }
 
     #[test]
     fn the_delay_doubles_to_its_limit_and_a_success_ends_it() {
         let delay = |failures, random| {
             let mut backoff = Backoff { failures, until: 0 };
-            backoff.fail(1_000, Duration::ZERO, random);
+            backoff.fail(1_000, random);
             Duration::from_nanos(backoff.until - 1_000)
         };
         assert_eq!(delay(0, 0), INITIAL / 2);
@@ -150,7 +154,7 @@ mod tests {
         assert_eq!(delay(3, u64::MAX / 2 + 1), INITIAL * 8);
         assert_eq!(delay(60, u64::MAX / 2 + 1), MAX);
         let mut backoff = Backoff::default();
-        backoff.fail(1_000, Duration::ZERO, 0);
+        backoff.fail(1_000, 0);
         assert!(backoff.is_failing() && !backoff.allows(1_000));
         backoff.succeed();
         assert!(!backoff.is_failing() && backoff.allows(0));

@@ -258,6 +258,28 @@ fn the_next_cluster_takes_over_and_the_first_comes_back() {
 }
 
 #[test]
+fn calls_that_fail_together_turn_to_the_next_cluster_once() {
+    let mut rig = rig(r#"{"exporter": {"clusters": ["a", "b"]}}"#);
+    for _ in 0..2 {
+        rig.spans(1, 10);
+        rig.exporter.flush(&rig.host);
+    }
+    rig.answer(0, 14);
+    rig.answer(1, 14);
+    // One failure of one cluster, so the first delay.
+    rig.host.advance(std::time::Duration::from_secs(1));
+    rig.exporter.resend(&rig.host);
+    let clusters: Vec<String> = {
+        let calls = rig.host.calls.borrow();
+        calls.iter().map(|call| call.cluster.clone()).collect()
+    };
+    assert_eq!(clusters, ["a", "a", "b"]);
+    rig.answer(2, 0);
+    rig.answer(3, 0);
+    assert_eq!(rig.stats(0)["spans.sent"], 2);
+}
+
+#[test]
 fn a_partial_success_is_counted_and_not_tried_again() {
     let mut rig = rig("");
     rig.spans(5, 10);
@@ -377,6 +399,30 @@ fn over_http_an_overloaded_collector_is_left_alone_as_long_as_it_asks() {
     rig.host.advance(LONG);
     rig.exporter.resend(&rig.host);
     answer_http(&mut rig, 2, &[(":status", "200")], b"");
+    assert_eq!(rig.stats(0)["spans.sent"], 1);
+}
+
+#[test]
+fn over_http_a_collector_that_asks_for_time_does_not_silence_the_next() {
+    let mut rig = rig(r#"{"exporter": {"protocol": "http", "clusters": ["a", "b"]}}"#);
+    rig.spans(1, 10);
+    rig.exporter.flush(&rig.host);
+    let headers = [(":status", "503"), ("retry-after", "30")];
+    answer_http(&mut rig, 0, &headers, b"");
+    rig.host.advance(std::time::Duration::from_secs(1));
+    rig.exporter.resend(&rig.host);
+    assert_eq!(rig.host.calls.borrow()[1].cluster, "b");
+    // While the first is left alone, the second is tried again.
+    rig.exporter
+        .answered(&rig.host, CallToken(1), Answer::HttpFailure);
+    rig.host.advance(std::time::Duration::from_secs(2));
+    rig.exporter.resend(&rig.host);
+    assert_eq!(rig.host.calls.borrow()[2].cluster, "b");
+    rig.exporter
+        .answered(&rig.host, CallToken(2), Answer::HttpFailure);
+    rig.host.advance(LONG);
+    rig.exporter.resend(&rig.host);
+    answer_http(&mut rig, 3, &[(":status", "200")], b"");
     assert_eq!(rig.stats(0)["spans.sent"], 1);
 }
 
