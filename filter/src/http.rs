@@ -257,6 +257,7 @@ impl Active {
             let upstream = facts(Side::Client);
             common.fill(&upstream);
             let identity = identity.child(span_id);
+            self.stats.spans_kept.add(usize::from(kept.is_some()));
             exporter.record(Signal::Traces, |out| {
                 span::encode(&upstream, &identity, kept, &common, out);
             });

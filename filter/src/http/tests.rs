@@ -532,6 +532,18 @@ fn a_gateway_has_a_span_for_each_side() {
 }
 
 #[test]
+fn both_spans_that_a_gateway_keeps_are_counted() {
+    let mut script = Script::get();
+    script.headers.push(("traceparent", UNSAMPLED));
+    let host = play(
+        r#"{"role": "gateway", "keep": {"slower_than": "1ms"}}"#,
+        &script,
+    );
+    assert_eq!(host.spans().len(), 2);
+    assert_eq!(host.stat("spans.kept"), 2);
+}
+
+#[test]
 fn a_gateway_that_tried_no_upstream_has_the_clients_side_only() {
     let mut script = Script::get();
     script
