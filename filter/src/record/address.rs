@@ -43,12 +43,9 @@ pub(crate) fn host_of(authority: &[u8]) -> &[u8] {
 /// The server that the client asked for, with its port where one is given or the scheme has one.
 pub(crate) fn server<'a>(request: &Request<'a>) -> HostPort<'a> {
     let forwarded = parameter(request.forwarded, b"host");
-    let asked = [
-        forwarded,
-        first(request.forwarded_host),
-        without_userinfo(request.authority),
-    ];
+    let asked = [forwarded, first(request.forwarded_host), request.authority];
     let asked = asked
+        .map(without_userinfo)
         .into_iter()
         .find(|host| !host.is_empty())
         .unwrap_or_default();
@@ -210,6 +207,26 @@ mod tests {
         };
         assert_eq!(server(&request), (b"inner".as_slice(), Some(8080)));
         assert_eq!(client(&request, b"10.0.0.2:999"), b"10.0.0.2");
+    }
+
+    #[test]
+    fn userinfo_is_no_part_of_a_server_whoever_names_it() {
+        let check = |request: &Request<'_>| {
+            assert_eq!(server(request), (b"shop".as_slice(), Some(8080)));
+        };
+        let none = Request::default();
+        check(&Request {
+            authority: b"u:p@shop:8080",
+            ..none
+        });
+        check(&Request {
+            forwarded_host: b"u:p@shop:8080, b",
+            ..none
+        });
+        check(&Request {
+            forwarded: b"host=\"u:p@shop:8080\"",
+            ..none
+        });
     }
 
     #[test]
