@@ -173,3 +173,24 @@ fn what_is_captured_is_counted_until_the_end() {
     let with = held(&with_headers(&[("x-a", "0123456789")]));
     assert!(with >= without + 13, "{without} {with}");
 }
+
+#[test]
+fn the_values_of_one_name_stand_together_however_they_arrived() {
+    let script = with_headers(&[
+        ("x-b", "1"),
+        ("x-a", "2"),
+        ("x-b", "3"),
+        ("x-c", "4"),
+        ("x-a", "5"),
+        ("x-b", "6"),
+    ]);
+    check(
+        r#"{"capture": {"request_headers": ["x-*"]}}"#,
+        &script,
+        &[
+            ("http.request.header.x-a", Some(r#"["2", "5"]"#)),
+            ("http.request.header.x-b", Some(r#"["1", "3", "6"]"#)),
+            ("http.request.header.x-c", Some(r#"["4"]"#)),
+        ],
+    );
+}

@@ -271,12 +271,7 @@ impl<'a> Record<'a> {
             ),
             None => (semconv::HTTP_REQUEST_HEADER, semconv::HTTP_RESPONSE_HEADER),
         };
-        let headers = self.captured.headers();
-        for (at, (name, _)) in headers.clone().enumerate() {
-            if headers.clone().take(at).any(|(earlier, _)| earlier == name) {
-                continue;
-            }
-            let values = headers.clone().filter(|(found, _)| *found == name);
+        for (name, values) in self.captured.headers() {
             writer.texts(request, name, &mut values.map(|(_, value)| value));
         }
         let values = self.attributes.response_headers.values();
