@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from rig import hostile, mesh
@@ -30,14 +30,14 @@ MANAGER = {
 class Pair:
     """An Envoy with the filter and a bare one, before the same service."""
 
-    def __init__(self, run: Run, sink: Sink) -> None:
+    def __init__(self, run: Run, sink: Sink, **configuration: Any) -> None:
         self.sink = sink
         service = hostile.start_lenient(run)
         formats = ["tracecontext", "b3", "b3multi", "baggage"]
         self.solo = Solo(
             run,
             collector=sink.port,
-            configuration=mesh.plugin(propagators=formats),
+            configuration=mesh.plugin(propagators=formats, **configuration),
             app=service,
             manager=MANAGER,
         )
@@ -167,3 +167,14 @@ def test_broken_http2_is_answered_as_by_a_bare_envoy(pair: Pair) -> None:
     # Envoys end a request that lacks its body after that, with PROTOCOL_ERROR.
     ends = [answer for answer, _ in answers.values()]
     pair.settle(sum(end.startswith("status") or end == "reset 1" for end in ends))
+
+
+@pytest.mark.core
+def test_values_of_many_megabytes_do_not_end_an_envoy(run: Run, sink: Sink) -> None:
+    attributes = dict.fromkeys(("a", "b", "c", "d", "e"), "request.headers['x-large']")
+    pair = Pair(run, sink, access_log={"attributes": attributes})
+    large = hostile.get("/", [(b"x-large", b"v" * 4_000_000)])
+    assert [hostile.Exchange(pair.solo.envoy.inbound).ask(large) for _ in range(2)] == [200, 200]
+    received = pair.settle(2)
+    for log in received.logs:
+        assert {log.attributes[name] for name in attributes} == {"v" * 1024}

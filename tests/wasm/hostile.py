@@ -44,7 +44,7 @@ BYTES: dict[str, Callable[[bytes, random.Random], bytes | Raw]] = {
     "pairs without an end": lambda _data, _rng: struct.pack("<III", 1, TOP, TOP),
     "many pairs": lambda _data, rng: encode_pairs(_garbage_headers(rng, 1000)),
     "a huge value": lambda _data, _rng: encode_pairs([(b":path", b"/" + b"\xc3" * 1_000_000)]),
-    "more than it takes": lambda _data, _rng: bytes((16 << 20) + 1),
+    "more than it takes": lambda _data, _rng: bytes((256 << 20) + 1),
 }
 """What may come in place of bytes."""
 

@@ -19,9 +19,11 @@ pub(super) mod status {
     pub(in crate::proxy) const CAS_MISMATCH: u32 = 8;
 }
 
-/// The most that is allocated for one value of the host, in bytes: no header map, property or
-/// configuration comes near, and a VM never gives memory back.
-const MAX_ALLOCATION: usize = 16 * 1024 * 1024;
+/// The most that is allocated for one value of the host, in bytes: far more than any that it has to
+/// give. Envoy takes header maps of up to 8 MiB, and a list of expressions may hold such a value
+/// several times; and it does not look whether it got the memory for the value of an expression, so
+/// that a refusal ends it.
+const MAX_ALLOCATION: usize = 256 * 1024 * 1024;
 /// The most that the environment may have, in bytes and in variables.
 const MAX_ENVIRONMENT: usize = 1024 * 1024;
 /// How many bytes `random_get` may be asked for at once is 64 KiB; a seed is far below.
@@ -135,7 +137,7 @@ thread_local! {
     static ALLOCATED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Memory for what the host is about to return; null is "no", and the host call then fails.
+/// Memory for what the host is about to return; null is "no", which only a host in error is told.
 #[unsafe(no_mangle)]
 extern "C" fn spanmesh_on_memory_allocate(size: usize) -> *mut u8 {
     let mut memory = Vec::new();
