@@ -17,9 +17,10 @@ COLLECTOR := $(TARGET_DIR)/release/spanmesh-collector
 BENCH_FILTERS := -p spanmesh-bench-empty-filter -p spanmesh-bench-probe-filter
 
 # Binaryen's optimizer. The features are those that rustc uses for this target, and no more: an Envoy
-# may not know others.
+# may not know others. Functions with one caller stay functions, unless they are tiny: what V8 needs
+# to compile a module grows with its largest function, and Envoy's allocator never gives it back.
 WASM_OPT := filter/tools/node_modules/.bin/wasm-opt
-WASM_OPT_FLAGS := -O3 --mvp-features --enable-mutable-globals --enable-sign-ext \
+WASM_OPT_FLAGS := -O3 --one-caller-inline-max-function-size=100 --mvp-features --enable-mutable-globals --enable-sign-ext \
 	--enable-nontrapping-float-to-int --enable-bulk-memory --enable-multivalue --enable-reference-types
 
 # So many inputs of each fuzz target in `make test`.

@@ -68,7 +68,6 @@ OUR_LOG = (
     "network.protocol.version",
     "server.address",
     "server.port",
-    "spanmesh.connection.id",
     "spanmesh.duration_ms",
     "spanmesh.response_code_details",
     "url.path",

@@ -17,10 +17,10 @@ use crate::host::Host;
 use crate::kept::Kept;
 use crate::pairs::Pairs;
 use crate::propagation::{self, Arrived, Hop};
-use crate::record::{Identity, Record, Side, log_record, span};
+use crate::record::{Ending, Identity, Record, Side, log_record, span};
 use crate::request::Request;
-use crate::root::Active;
-use crate::stream::{Attributes, Direction};
+use crate::root::{Active, Direction};
+use crate::stream::Stream;
 
 /// The context of one request.
 #[derive(Debug, Default)]
@@ -211,7 +211,23 @@ impl Active {
             self.count_sampled_out();
             return false;
         }
-        let (stream, failed) = self.attributes.read(host, request.grpc_method().is_some());
+        let is_grpc = request.grpc_method().is_some();
+        let side = self.side(host);
+        let may_be_kept = seen.has_span && !seen.sampled && self.config.keep.is_on();
+        let keep = |stream: &Stream| {
+            let ending = Ending::new(side, request, &stream.attributes());
+            self.config.keep.reason(&ending)
+        };
+        // Most requests are not kept, so that what decides is read first.
+        if may_be_kept
+            && access_log.is_none()
+            && let Some(stream) = self.attributes.read_decisive(host, is_grpc)
+            && keep(&stream).is_none()
+        {
+            self.count_sampled_out();
+            return false;
+        }
+        let (stream, failed) = self.attributes.read(host, is_grpc);
         if failed {
             self.stats.attributes_failed.add(1);
         }
@@ -221,13 +237,9 @@ impl Active {
         } else {
             0
         };
-        let side = self.side(&attributes);
         let facts = |side| Record::new(side, request, captured, &attributes, now, &self.config);
         let record = facts(side);
-        let may_be_kept = seen.has_span && !seen.sampled;
-        let kept = may_be_kept
-            .then(|| self.config.keep.reason(&record))
-            .flatten();
+        let kept = may_be_kept.then(|| keep(&stream)).flatten();
         let identity = seen.identity.as_ref();
         let span = identity.filter(|_| seen.sampled || kept.is_some());
         if span.is_none() {
@@ -271,12 +283,12 @@ impl Active {
             .add(usize::from(self.config.spans));
     }
 
-    fn side(&self, attributes: &Attributes<'_>) -> Side {
+    fn side(&self, host: &impl Host) -> Side {
         match self.config.role {
             Role::Inbound | Role::Gateway => Side::Server,
             Role::Outbound => Side::Client,
             Role::Auto if self.is_gateway() => Side::Server,
-            Role::Auto => match attributes.listener_direction {
+            Role::Auto => match self.direction(host) {
                 Direction::Outbound => Side::Client,
                 Direction::Inbound | Direction::Unspecified => Side::Server,
             },

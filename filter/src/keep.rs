@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::record::Record;
+use crate::record::Ending;
 
 /// What is kept.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,14 +33,14 @@ impl Keep {
     }
 
     /// Why this request is kept, if it is.
-    pub(crate) fn reason(&self, record: &Record<'_>) -> Option<Reason> {
-        if self.errors && record.is_error() {
+    pub(crate) fn reason(&self, ending: &Ending) -> Option<Reason> {
+        if self.errors && ending.is_error {
             return Some(Reason::Error);
         }
         let is_slow = self
             .slower_than
-            .is_some_and(|limit| record.duration() > limit);
-        (is_slow && (self.streams || !record.is_stream())).then_some(Reason::Slow)
+            .is_some_and(|limit| ending.duration > limit);
+        (is_slow && (self.streams || !ending.is_stream)).then_some(Reason::Slow)
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) struct Resource {
 
 impl Resource {
     /// Gathers the attributes.
+    #[inline(never)]
     pub(crate) fn new(host: &impl Host, config: &Config) -> Self {
         let mut resource = Self::default();
         resource.set_text(semconv::SERVICE_NAME, config.service.name.clone());

@@ -56,9 +56,6 @@ pub(crate) const K8S_NAMESPACE_NAME: &str = "k8s.namespace.name";
 pub(crate) const K8S_NODE_NAME: &str = "k8s.node.name";
 pub(crate) const K8S_POD_NAME: &str = "k8s.pod.name";
 
-/// Envoy's number of the downstream connection: records with the same number of the same instance
-/// came over one connection.
-pub(crate) const CONNECTION_ID: &str = "spanmesh.connection.id";
 /// Milliseconds from the first byte of the request to the end of the stream, a double.
 pub(crate) const DURATION_MS: &str = "spanmesh.duration_ms";
 /// Why a span is there whose trace is not sampled: `error` or `slow`.
@@ -73,9 +70,6 @@ pub(crate) const ROUTE_NAME: &str = "spanmesh.route.name";
 pub(crate) const UPSTREAM_ADDRESS: &str = "spanmesh.upstream.address";
 /// Envoy's name of the upstream cluster.
 pub(crate) const UPSTREAM_CLUSTER: &str = "spanmesh.upstream.cluster";
-/// Milliseconds that the last attempt waited for a connection upstream, a double: next to nothing on
-/// one that was there.
-pub(crate) const UPSTREAM_CONNECTION_WAIT_MS: &str = "spanmesh.upstream.connection_wait_ms";
 /// Milliseconds from the first byte sent upstream to the last byte of the response, a double; of the
 /// last attempt.
 pub(crate) const UPSTREAM_DURATION_MS: &str = "spanmesh.upstream.duration_ms";

@@ -91,6 +91,7 @@ pub struct Gauge {
 
 impl Stats {
     /// Defines every stat, so that each is there from the start, with 0.
+    #[inline(never)]
     pub fn define(host: &impl Host) -> Self {
         let counter = |name: &str| Counter::define(host, name);
         Self {

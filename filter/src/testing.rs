@@ -276,7 +276,6 @@ impl Script<'_> {
                 ),
                 ("request.size", 7u64.to_le_bytes().to_vec()),
                 ("response.size", 512u64.to_le_bytes().to_vec()),
-                ("xds.listener_direction", 1u64.to_le_bytes().to_vec()),
             ],
         }
     }

@@ -90,7 +90,8 @@ CLASSES = {
     ),
     # The upstream's side costs nothing more.
     "a gateway": Class({READ: 1, SET: 1, ATTRIBUTES: 1}, headers(SAMPLED), {"role": "gateway"}),
-    "a kept error": Class({READ: 1, SET: 1, ATTRIBUTES: 1}, headers(UNSAMPLED), KEEP, FAILED),
+    # What decides is read first where nothing else may be needed.
+    "a kept error": Class({READ: 1, SET: 1, ATTRIBUTES: 2}, headers(UNSAMPLED), KEEP, FAILED),
     "an unsampled parent with keep": Class(
         {READ: 1, SET: 1, ATTRIBUTES: 1}, headers(UNSAMPLED), KEEP
     ),
@@ -118,7 +119,7 @@ CLASSES = {
     "without logs": Class({READ: 1, SET: 2, ATTRIBUTES: 1}, options=NO_LOGS),
     "without either": Class({READ: 1}, headers(SAMPLED), NO_SPANS | NO_LOGS),
     "a refused configuration": Class({}, headers(SAMPLED), {"unknown": 1}),
-    "a proxy without CEL": Class({READ: 1, SET: 2, PROPERTY: 23}, has_cel=False),
+    "a proxy without CEL": Class({READ: 1, SET: 2, PROPERTY: 20}, has_cel=False),
     "the last of a batch": Class(
         {READ: 1, SET: 2, ATTRIBUTES: 1, LOOK: 1, CLOCK: 3, EXPORT: 2, STAT: 4},
         options={"batch": {"max_records": 1}},

@@ -8,6 +8,7 @@ use crate::access_log::{AccessLog, Additions, Source, Target};
 use crate::host::Host;
 
 /// Reads the section; `None` where the records are off.
+#[inline(never)]
 pub(super) fn read(
     mut section: Section,
     host: &impl Host,

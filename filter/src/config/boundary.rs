@@ -12,6 +12,7 @@ const ACTIONS: [(&str, Action); 3] = [
 ];
 
 /// Reads the key out of the document.
+#[inline(never)]
 pub(super) fn read(document: &mut Section, host: &impl Host) -> Result<Trust, ConfigError> {
     if !document.is_list("trust") {
         let action = document.choice("trust", &ACTIONS)?.unwrap_or_default();

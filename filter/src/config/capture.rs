@@ -15,6 +15,7 @@ const FREE_KEY: &str = "expected a key that is no attribute which the filter set
 const SECRET: &str = "expected a header that is redacted, such as \"authorization\" or \"cookie\"";
 
 /// Reads the section.
+#[inline(never)]
 pub(super) fn read(mut section: Section) -> Result<Capture, ConfigError> {
     let mut capture = Capture::default();
     each(&mut section, "request_headers", &mut |text| {

@@ -88,6 +88,7 @@ impl Protocol {
 }
 
 /// Reads both sections.
+#[inline(never)]
 pub(super) fn read(
     mut exporter: Section,
     mut batch: Section,

@@ -4,6 +4,10 @@
 //! stand the `OTEL_*` variables of `environment`. [`Config`] is what both come to. The keys are
 //! documented for users in `docs/filter.md`.
 //!
+//! Each part is read by a function that is never inlined: a single one for all would be a third of
+//! the module's code, and the memory that V8 takes to compile a module grows with its largest
+//! function.
+//!
 //! Left out: everything that needs the proxy (the node's metadata); see `resource`.
 
 mod access_log;
@@ -126,6 +130,7 @@ impl Config {
     ///
     /// # Errors
     /// The first key or value that cannot be used, with its path.
+    #[inline(never)]
     pub fn new(
         host: &impl Host,
         plugin: &str,
@@ -230,6 +235,7 @@ fn enabled(mut section: Section) -> Result<bool, ConfigError> {
     Ok(enabled)
 }
 
+#[inline(never)]
 fn spans(mut section: Section) -> Result<(bool, Vec<PathTemplate>), ConfigError> {
     let routes = section.texts("routes")?.unwrap_or_default();
     let routes: Result<_, String> = routes
@@ -240,6 +246,7 @@ fn spans(mut section: Section) -> Result<(bool, Vec<PathTemplate>), ConfigError>
     Ok((enabled(section)?, routes))
 }
 
+#[inline(never)]
 fn formats(document: &mut Section, environment: &Environment) -> Result<Vec<Format>, ConfigError> {
     if let Some(names) = document.texts("propagators")? {
         return formats_of(&names).map_err(|message| document.error("propagators", message));
@@ -266,6 +273,7 @@ fn formats_of(names: &[String]) -> Result<Vec<Format>, String> {
     Ok(formats)
 }
 
+#[inline(never)]
 fn keep(mut section: Section) -> Result<Keep, ConfigError> {
     let keep = Keep {
         errors: section.bool("errors")?.unwrap_or(false),
@@ -276,6 +284,7 @@ fn keep(mut section: Section) -> Result<Keep, ConfigError> {
     Ok(keep)
 }
 
+#[inline(never)]
 fn redaction(mut section: Section) -> Result<Redaction, ConfigError> {
     let redaction = section
         .texts("query_keys")?
@@ -284,6 +293,7 @@ fn redaction(mut section: Section) -> Result<Redaction, ConfigError> {
     Ok(redaction)
 }
 
+#[inline(never)]
 fn value_limit(mut section: Section) -> Result<usize, ConfigError> {
     let limit = section.whole("attribute_value_bytes", MIN_VALUE_BYTES, MAX_VALUE_BYTES)?;
     section.end()?;

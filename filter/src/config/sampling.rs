@@ -11,6 +11,7 @@ use crate::sampler::{Matching, Policy, RateLimit, Rule, Sampler};
 const ACTIONS: &str = "expected exactly one of ratio, max_per_second and decision";
 
 /// Reads the section. `plugin` is the plugin's name, under which its workers share their limits.
+#[inline(never)]
 pub(super) fn read(
     mut section: Section,
     environment: &Environment,
@@ -40,6 +41,7 @@ pub(super) fn read(
     })
 }
 
+#[inline(never)]
 fn read_rule(mut rule: Section, host: &impl Host, key: &str) -> Result<Rule, ConfigError> {
     let matching = read_matching(rule.section("match")?, host)?;
     let actions = ["ratio", "max_per_second", "decision"];
@@ -57,6 +59,7 @@ fn read_rule(mut rule: Section, host: &impl Host, key: &str) -> Result<Rule, Con
     Ok(Rule { matching, policy })
 }
 
+#[inline(never)]
 fn read_matching(mut section: Section, host: &impl Host) -> Result<Matching, ConfigError> {
     let path = section
         .text("path")?

@@ -167,12 +167,9 @@ fn the_side_follows_role_direction_and_node() {
     let kind = |document: &str, direction: u64, node: &str| {
         let host = FakeHost::default();
         host.set_property("xds.node.id", node.as_bytes());
+        host.set_property("xds.listener_direction", &direction.to_le_bytes());
         let mut root = root(&host, document);
-        let mut script = Script::get();
-        script
-            .properties
-            .push(("xds.listener_direction", direction.to_le_bytes().to_vec()));
-        host.play(&root, &script);
+        host.play(&root, &Script::get());
         host.tick(&mut root);
         host.spans()[0].kind()
     };

@@ -92,12 +92,9 @@ pub(crate) fn encode(
     }
 }
 
-/// How long the request and its parts took, and over what.
+/// How long the request and its parts took.
 fn write_timing(attributes: &Attributes<'_>, writer: &mut AttributeWriter<'_>) {
     writer.millis(semconv::DURATION_MS, attributes.duration);
-    if let Some(wait) = attributes.upstream_connection_wait {
-        writer.millis(semconv::UPSTREAM_CONNECTION_WAIT_MS, wait);
-    }
     if let Some(first_byte) = attributes.upstream_first_byte {
         writer.int(semconv::UPSTREAM_FIRST_BYTE_MS, first_byte);
     }
@@ -106,8 +103,5 @@ fn write_timing(attributes: &Attributes<'_>, writer: &mut AttributeWriter<'_>) {
     }
     if attributes.upstream_attempts > 0 {
         writer.int(semconv::UPSTREAM_ATTEMPTS, attributes.upstream_attempts);
-    }
-    if let Some(id) = attributes.connection_id {
-        writer.int(semconv::CONNECTION_ID, id);
     }
 }

@@ -72,6 +72,16 @@ pub(crate) struct Link {
     pub(crate) flags: u8,
 }
 
+/// What decides whether a request is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) is_error: bool,
+    /// From the first byte of the request to the end of the stream.
+    pub(crate) duration: Duration,
+    /// Whether it is meant to last.
+    pub(crate) is_stream: bool,
+}
+
 /// The facts about one request.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
@@ -103,6 +113,18 @@ impl Identity {
             parent_is_remote: false,
             link: None,
             ..self.clone()
+        }
+    }
+}
+
+impl Ending {
+    /// Of `attributes`, the response's code and flags, the duration and gRPC's status are enough.
+    pub(crate) fn new(side: Side, request: &Request<'_>, attributes: &Attributes<'_>) -> Self {
+        let is_grpc = request.grpc_method().is_some();
+        Self {
+            is_error: Outcome::new(side, attributes, is_grpc).error.is_some(),
+            duration: Duration::from_nanos(attributes.duration),
+            is_stream: request.is_stream(attributes.response_code),
         }
     }
 }
@@ -140,21 +162,6 @@ impl<'a> Record<'a> {
             end: start.saturating_add(attributes.duration),
             value_limit: config.value_limit,
         }
-    }
-
-    /// Whether it ended in an error.
-    pub(crate) fn is_error(&self) -> bool {
-        self.outcome.error.is_some()
-    }
-
-    /// From the first byte of the request to the end of the stream.
-    pub(crate) fn duration(&self) -> Duration {
-        Duration::from_nanos(self.attributes.duration)
-    }
-
-    /// Whether it is meant to last.
-    pub(crate) fn is_stream(&self) -> bool {
-        self.request.is_stream(self.attributes.response_code)
     }
 
     /// What span and access log record have in common.

@@ -82,9 +82,7 @@ pub(super) fn attributes<'a>() -> Attributes<'a> {
         upstream_address: b"10.0.0.3:80",
         upstream_attempts: 1,
         upstream_duration: Some(1_250_000),
-        upstream_connection_wait: Some(500_000),
         upstream_first_byte: Some(1),
-        connection_id: Some(9),
         response_code_details: b"via_upstream",
         cluster_name: b"inbound|8080||",
         route_name: b"default",
@@ -118,10 +116,8 @@ fn a_server_span_has_the_conventions_attributes_with_their_types() {
     with_sizes.extend([
         "http.request.body.size=int 3",
         "http.response.body.size=int 4",
-        "spanmesh.connection.id=int 9",
         "spanmesh.duration_ms=double 2.5",
         "spanmesh.upstream.attempts=int 1",
-        "spanmesh.upstream.connection_wait_ms=double 0.5",
         "spanmesh.upstream.duration_ms=double 1.25",
         "spanmesh.upstream.first_byte_ms=int 1",
     ]);

@@ -25,12 +25,9 @@ pub(super) enum Attribute {
     UpstreamAttempts,
     UpstreamTransportFailure,
     UpstreamDuration,
-    UpstreamConnectionWait,
     UpstreamFirstByte,
-    ConnectionId,
     RouteName,
     ClusterName,
-    ListenerDirection,
     DownstreamPrincipal,
     UpstreamPrincipal,
     TunnelPrincipal,
@@ -76,6 +73,8 @@ enum Need {
 pub(crate) struct Wanted {
     /// What only access log records have.
     pub(crate) logs: bool,
+    /// What decides whether a request is kept, by itself.
+    pub(crate) decisions: bool,
     /// The peers that Istio's proxy knows.
     pub(crate) peers: bool,
     /// Who is at the other end of a tunnel that ends in Istio's waypoint: the connection itself, an
@@ -112,21 +111,14 @@ pub(super) const ATTRIBUTES: [Entry; COUNT] = [
         &["response", "backend_latency"],
     )
     .only_for(Need::Logs),
-    maybe(
-        Attribute::UpstreamConnectionWait,
-        &["upstream", "cx_pool_ready_duration"],
-    )
-    .only_for(Need::Logs),
     Entry {
         attribute: Attribute::UpstreamFirstByte,
         path: &["response", "headers", "x-envoy-upstream-service-time"],
         presence: Presence::MaybeKey,
         need: Need::Logs,
     },
-    maybe(Attribute::ConnectionId, &["connection", "id"]).only_for(Need::Logs),
     maybe(Attribute::RouteName, &["xds", "route_name"]),
     maybe(Attribute::ClusterName, &["xds", "cluster_name"]),
-    maybe(Attribute::ListenerDirection, &["xds", "listener_direction"]),
     maybe(
         Attribute::DownstreamPrincipal,
         &["connection", "uri_san_peer_certificate"],
@@ -151,17 +143,11 @@ pub(super) const ATTRIBUTES: [Entry; COUNT] = [
 /// What Envoy writes in place of a value that it does not have.
 const NO_PRINCIPAL: &[u8] = b"-";
 
+/// So many of the first attributes decide whether a request is kept, or stand before such a one.
+const DECISIVE: usize = Attribute::GrpcStatus as usize + 1;
+
 /// How many attributes there are.
 pub(super) const COUNT: usize = Attribute::UpstreamPeer as usize + 1;
-
-/// The direction of the listener that took a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Direction {
-    #[default]
-    Unspecified,
-    Inbound,
-    Outbound,
-}
 
 /// The attributes of a stream in the types that the records need. Numbers are 0 where Envoy has
 /// none, text is empty.
@@ -189,16 +175,11 @@ pub(crate) struct Attributes<'a> {
     pub(crate) upstream_transport_failure: &'a [u8],
     /// From the first byte sent upstream to the last byte of the response. Nanoseconds.
     pub(crate) upstream_duration: Option<u64>,
-    /// How long the last attempt waited for a connection upstream. Nanoseconds.
-    pub(crate) upstream_connection_wait: Option<u64>,
     /// From the end of the request to the first byte of the response, as Envoy tells the client.
     /// Milliseconds.
     pub(crate) upstream_first_byte: Option<u64>,
-    /// Envoy's number of the downstream connection.
-    pub(crate) connection_id: Option<u64>,
     pub(crate) route_name: &'a [u8],
     pub(crate) cluster_name: &'a [u8],
-    pub(crate) listener_direction: Direction,
     /// The first URI of the client certificate's alternative names; behind a tunnel, all of them.
     pub(crate) downstream_principal: &'a [u8],
     /// The first URI of the upstream certificate's alternative names.
@@ -226,12 +207,9 @@ impl<'a> Attributes<'a> {
             upstream_attempts,
             upstream_transport_failure,
             upstream_duration,
-            upstream_connection_wait,
             upstream_first_byte,
-            connection_id,
             route_name,
             cluster_name,
-            listener_direction,
             downstream_principal,
             upstream_principal,
             tunnel_principal,
@@ -255,16 +233,9 @@ impl<'a> Attributes<'a> {
             upstream_attempts: number(upstream_attempts).unwrap_or(0),
             upstream_transport_failure,
             upstream_duration: number(upstream_duration),
-            upstream_connection_wait: number(upstream_connection_wait),
             upstream_first_byte: decimal(upstream_first_byte),
-            connection_id: number(connection_id),
             route_name,
             cluster_name,
-            listener_direction: match number(listener_direction) {
-                Some(1) => Direction::Inbound,
-                Some(2) => Direction::Outbound,
-                _ => Direction::Unspecified,
-            },
             downstream_principal: match downstream_principal {
                 b"" if tunnel_principal != NO_PRINCIPAL => tunnel_principal,
                 principal => principal,
@@ -357,6 +328,24 @@ pub(super) fn expression(wanted: Wanted, is_grpc: bool, headers: &[String]) -> S
     let headers = headers.iter().map(|name| key("response.headers", name));
     let items: Vec<String> = attributes.chain(headers).collect();
     format!("[{}]", items.join(","))
+}
+
+/// The CEL text of what decides whether a request is worth a span, each in its place of the list,
+/// which ends there.
+pub(super) fn decisive(is_grpc: bool) -> String {
+    let items = ATTRIBUTES.iter().take(DECISIVE).map(|entry| {
+        let is_decisive = match entry.attribute {
+            Attribute::Duration | Attribute::ResponseCode | Attribute::ResponseFlags => true,
+            Attribute::GrpcStatus => is_grpc,
+            _ => false,
+        };
+        if is_decisive {
+            entry.item()
+        } else {
+            String::from("\"\"")
+        }
+    });
+    format!("[{}]", items.collect::<Vec<_>>().join(","))
 }
 
 /// The item for a key of a map. Neither a name in the code nor one of a header has a quote in it.

@@ -12,7 +12,7 @@ mod attributes;
 mod peer;
 
 use self::attributes::{ATTRIBUTES, COUNT};
-pub(crate) use self::attributes::{Attributes, Direction, Wanted};
+pub(crate) use self::attributes::{Attributes, Wanted};
 pub(crate) use self::peer::Peer;
 use crate::host::{Expression, ExpressionError, Host};
 use crate::pairs::Pairs;
@@ -22,6 +22,8 @@ use crate::pairs::Pairs;
 pub(crate) struct Reader {
     /// Read all of them; without them they are read one by one.
     expressions: Option<Expressions>,
+    /// Read what decides whether a request is kept, where that alone may be needed.
+    decisive: Option<Expressions>,
     wanted: Wanted,
     /// The response headers that are read after the fixed list.
     headers: Vec<String>,
@@ -56,8 +58,10 @@ pub(crate) struct ResponseHeaders<'a> {
 impl Reader {
     /// Compiles the expression, or settles for single properties. `headers` are names of response
     /// headers in lower case.
+    #[inline(never)]
     pub(crate) fn new(host: &impl Host, wanted: Wanted, headers: &[String]) -> Self {
-        let expressions = match Expressions::new(host, wanted, headers) {
+        let all = |is_grpc| attributes::expression(wanted, is_grpc, headers);
+        let expressions = match Expressions::new(host, all) {
             Ok(expressions) => Some(expressions),
             Err(ExpressionError::Unsupported) => {
                 log::info!("this Envoy has no expr_create; attributes are read one by one");
@@ -68,8 +72,12 @@ impl Reader {
                 None
             }
         };
+        let decisive = (wanted.decisions && expressions.is_some())
+            .then(|| Expressions::new(host, attributes::decisive).ok())
+            .flatten();
         Self {
             expressions,
+            decisive,
             wanted,
             headers: headers.to_vec(),
         }
@@ -78,17 +86,23 @@ impl Reader {
     /// Reads the current stream. The second value tells whether Envoy could not give the whole
     /// list at once although it should.
     pub(crate) fn read(&self, host: &impl Host, is_grpc: bool) -> (Stream, bool) {
-        let expression = self.expressions.map(|expressions| match is_grpc {
-            true => expressions.grpc,
-            false => expressions.http,
-        });
-        let list = expression.map(|expression| host.evaluate(expression));
+        let list = self
+            .expressions
+            .map(|expressions| host.evaluate(expressions.of(is_grpc)));
         let failed = matches!(list, Some(None));
         let values = match list.flatten() {
             Some(list) => Values::List(Pairs::new(list)),
             None => Values::Each(self.read_each(host, is_grpc)),
         };
         (Stream { values }, failed)
+    }
+
+    /// Reads of the current stream what decides whether it is kept: duration, response code and
+    /// flags, and gRPC's status. `None` if that cannot be had by itself.
+    pub(crate) fn read_decisive(&self, host: &impl Host, is_grpc: bool) -> Option<Stream> {
+        let list = host.evaluate(self.decisive?.of(is_grpc))?;
+        let values = Values::List(Pairs::new(list));
+        Some(Stream { values })
     }
 
     fn read_each(&self, host: &impl Host, is_grpc: bool) -> Vec<Vec<u8>> {
@@ -107,13 +121,16 @@ impl Reader {
 }
 
 impl Expressions {
-    fn new(host: &impl Host, wanted: Wanted, headers: &[String]) -> Result<Self, ExpressionError> {
-        let create =
-            |is_grpc| host.create_expression(&attributes::expression(wanted, is_grpc, headers));
+    /// `text` makes the expression for gRPC, or for what is not.
+    fn new(host: &impl Host, text: impl Fn(bool) -> String) -> Result<Self, ExpressionError> {
         Ok(Self {
-            http: create(false)?,
-            grpc: create(true)?,
+            http: host.create_expression(&text(false))?,
+            grpc: host.create_expression(&text(true))?,
         })
+    }
+
+    fn of(self, is_grpc: bool) -> Expression {
+        if is_grpc { self.grpc } else { self.http }
     }
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::pairs::tests::pairs;
 
 const ALL: Wanted = Wanted {
+    decisions: true,
     logs: true,
     peers: true,
     tunnels: true,
@@ -54,18 +55,26 @@ fn a_peer_is_asked_for_as_the_newer_object_first() {
 #[test]
 fn what_nobody_wants_is_not_asked_for() {
     let text = expression(Wanted::default(), false, &[]);
-    for path in [
-        "filter_state",
-        "connection.id",
-        "request.size",
-        "x-envoy",
-        "grpc",
-    ] {
+    for path in ["filter_state", "request.size", "x-envoy", "grpc"] {
         assert!(!text.contains(path), "{path}");
     }
     // The places of the others stay.
     assert!(text.contains(",\"\",\"\",source.address,"));
     assert!(text.contains("connection.uri_san_peer_certificate"));
+}
+
+#[test]
+fn what_decides_stands_in_its_places_and_alone() {
+    let http = decisive(false);
+    assert!(
+        http.starts_with("[\"\",") && http.ends_with(",\"\",\"\"]"),
+        "{http}"
+    );
+    for path in ["request.duration", "response.code", "response.flags"] {
+        assert!(http.contains(path), "{http}");
+    }
+    assert!(!http.contains("request.time") && !http.contains("source"));
+    assert!(decisive(true).contains("response.grpc_status"));
 }
 
 #[test]
@@ -82,7 +91,6 @@ fn numbers_are_eight_bytes_and_text_is_as_it_is() {
     assert_eq!(attributes.grpc_status, None);
     assert_eq!(attributes.upstream_duration, None);
     assert_eq!(attributes.upstream_principal, b"spiffe://mesh/cart");
-    assert_eq!(attributes.listener_direction, Direction::Unspecified);
 }
 
 #[test]
