@@ -145,12 +145,12 @@ def test_a_request_calls_the_proxy_so_often(name: str) -> None:
 
 
 def test_one_of_many_requests_pays_for_all() -> None:
-    """It looks at its header again, and takes the tokens of a limit."""
+    """It asks for the direction, looks at its header again, and takes the tokens of a limit."""
     worker = Worker(filter_module())
     assert worker.configure(sampler={"max_per_second": 10_000})
     worker.tick()
     first, *others = [worker.request() for _ in range(100)]
-    shared = {LOOK: 1, CLOCK: 1, "proxy_get_shared_data": 1, SHARE: 1}
+    shared = {PROPERTY: 1, LOOK: 1, CLOCK: 1, "proxy_get_shared_data": 1, SHARE: 1}
     assert all(dict(first - other) == shared for other in others)
 
 
