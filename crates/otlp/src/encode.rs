@@ -18,7 +18,7 @@ const FIXED32: u64 = 5;
 /// How many bytes [`begin_message`] keeps for a length; enough for messages under 16 KiB.
 const RESERVED_LENGTH: usize = 2;
 
-/// Of a length below 2 GiB, the limit of protobuf.
+/// Of a length below 256 MiB, far beyond any message that is encoded here.
 const MAX_LENGTH_BYTES: usize = 4;
 /// The greatest field number whose tag has one byte.
 const MAX_SHORT_FIELD: u32 = 15;
