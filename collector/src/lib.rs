@@ -2,10 +2,12 @@
 //! without losing any.
 //!
 //! Imports run downwards only: `main` → [`service`] → components ([`receivers`], [`processors`],
-//! [`connectors`], [`exporters`], [`extensions`]) → [`transport`] → [`pipeline`] → [`config`] and
+//! [`connectors`], [`exporters`], [`extensions`]) → [`transport`] and
+//! [`actions`] → [`pipeline`] → [`config`] and
 //! [`telemetry`] → the crates of the workspace. Components never import each other.
 #![forbid(unsafe_code)]
 
+pub mod actions;
 pub mod config;
 pub mod connectors;
 pub mod exporters;

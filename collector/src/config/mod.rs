@@ -40,3 +40,9 @@ pub use self::problem::{Problem, Problems};
 pub use self::render::Form;
 pub use self::source::Source;
 pub use self::suggest::nearest;
+
+/// The tree of a text, for tests of those who read parts of one.
+#[cfg(test)]
+pub(crate) fn parse_for_tests(text: &str) -> Node {
+    yaml::parse("test.yaml", text).unwrap()
+}

@@ -34,9 +34,15 @@ impl Budget {
 
     /// Reserves `amount` if so much is left.
     pub fn try_reserve(self: &Arc<Self>, amount: u64) -> Option<Reservation> {
+        self.try_reserve_within(amount, self.limit)
+    }
+
+    /// The same if no more than `limit` is reserved then.
+    fn try_reserve_within(self: &Arc<Self>, amount: u64, limit: u64) -> Option<Reservation> {
+        let limit = limit.min(self.limit);
         self.used
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
-                used.checked_add(amount).filter(|used| *used <= self.limit)
+                used.checked_add(amount).filter(|used| *used <= limit)
             })
             .ok()?;
         Some(Reservation {
@@ -83,8 +89,13 @@ impl Budget {
 impl Reservation {
     /// Makes it larger or smaller; changes nothing and says `false` if so much is not left.
     pub fn resize(&mut self, amount: u64) -> bool {
+        self.resize_within(amount, self.budget.limit)
+    }
+
+    /// The same, with no more than `limit` reserved of the budget by everybody.
+    pub fn resize_within(&mut self, amount: u64, limit: u64) -> bool {
         if let Some(more) = amount.checked_sub(self.amount) {
-            let Some(mut more) = self.budget.try_reserve(more) else {
+            let Some(mut more) = self.budget.try_reserve_within(more, limit) else {
                 return false;
             };
             more.amount = 0;

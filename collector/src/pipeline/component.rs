@@ -15,8 +15,10 @@ use spanmesh_otlp::Signal;
 use spanmesh_otlp::response::PartialSuccess;
 
 use super::intake::Intakes;
+use super::limiter::MemoryLimits;
 use super::options::{Batching, DeliveryOptions};
 use super::payload::Payload;
+use super::readiness::Readiness;
 use crate::config::{Former, Problems, Section};
 use crate::telemetry::Registry;
 
@@ -35,6 +37,8 @@ pub struct BuildContext {
     pub id: String,
     /// Where its metrics go.
     pub registry: Registry,
+    /// What keeps the collector from being ready.
+    pub readiness: Readiness,
 }
 
 /// What receivers get when they start.
@@ -130,6 +134,8 @@ pub enum Stage {
     Process(Arc<dyn Processor>),
     /// The destinations send batches.
     Batch(Batching),
+    /// Requests are refused when their payloads take up so much memory.
+    Limit(MemoryLimits),
 }
 
 /// A running processor.
@@ -393,6 +399,7 @@ impl fmt::Debug for Stage {
         match self {
             Self::Process(_) => f.write_str("Process"),
             Self::Batch(batching) => batching.fmt(f),
+            Self::Limit(limits) => limits.fmt(f),
         }
     }
 }

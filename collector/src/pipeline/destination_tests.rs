@@ -5,6 +5,7 @@ use super::super::component::BoxFuture;
 use super::super::gate::Gate;
 use super::super::intake::Intake;
 use super::super::payload::Payload;
+use super::super::readiness::Readiness;
 use super::super::route::Route;
 use super::*;
 use crate::telemetry::Registry;
@@ -40,6 +41,7 @@ fn destination(exporter: Arc<dyn Exporter>, phase: watch::Receiver<Phase>) -> Ar
     let context = BuildContext {
         id: "test".to_owned(),
         registry: Registry::default(),
+        readiness: Readiness::default(),
     };
     let options = DeliveryOptions::in_order(1_000_000);
     Destination::new(&context, exporter, options, 1_000_000, phase)
@@ -57,6 +59,7 @@ async fn a_delivery_that_panics_does_not_end_its_consumer() {
     let route = Route {
         steps: Vec::new(),
         onward: Vec::new(),
+        limiter: None,
         lanes: vec![destination.lane(Signal::Traces, None)],
     };
     let intake = Intake::new(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::budget::{Budget, Reservation};
 use super::intake::{Overload, Refusal};
+use super::limiter::Limiter;
 use crate::telemetry::Counter;
 
 /// What a request takes up of the memory budget so far. Grows while the request is being read and
@@ -14,7 +15,9 @@ use crate::telemetry::Counter;
 #[derive(Debug)]
 pub struct Hold {
     reservation: Reservation,
+    /// The most that may be reserved by everybody.
     limit: u64,
+    limiter: Option<Limiter>,
     /// Counts the requests that were not read to their end.
     overloaded: Counter,
 }
@@ -22,10 +25,15 @@ pub struct Hold {
 // === impl Hold ===
 
 impl Hold {
-    pub(super) fn new(memory: &Arc<Budget>, overloaded: Counter) -> Self {
+    pub(super) fn new(
+        memory: &Arc<Budget>,
+        limiter: Option<&Limiter>,
+        overloaded: Counter,
+    ) -> Self {
         Self {
             reservation: memory.empty(),
-            limit: memory.limit(),
+            limit: limiter.map_or(memory.limit(), |limiter| limiter.limits().hard),
+            limiter: limiter.cloned(),
             overloaded,
         }
     }
@@ -44,11 +52,14 @@ impl Hold {
 
     /// The same for a request that has been read, and is accounted for by its items.
     pub(super) fn fit(&mut self, bytes: u64) -> Result<(), Refusal> {
-        if self.reservation.resize(bytes) {
+        if self.reservation.resize_within(bytes, self.limit) {
             Ok(())
         } else if bytes > self.limit {
             Err(Refusal::TooLarge)
         } else {
+            if let Some(limiter) = &self.limiter {
+                limiter.refused_at_hard_limit();
+            }
             Err(Refusal::overloaded(Overload::MemoryUsedUp))
         }
     }

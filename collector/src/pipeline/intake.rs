@@ -10,6 +10,7 @@ use super::account::DropReason;
 use super::budget::Budget;
 use super::gate::Gate;
 use super::hold::Hold;
+use super::limiter::Limiter;
 use super::payload::Payload;
 use super::room::{self, Vacancy};
 use super::route::{Passage, Route};
@@ -73,6 +74,8 @@ struct Inner {
     signal: Signal,
     routes: Vec<Route>,
     memory: Arc<Budget>,
+    /// The strictest one of all pipelines.
+    limiter: Option<Limiter>,
     gate: Arc<Gate>,
     /// The sums over all transports.
     accepted: Counter,
@@ -89,11 +92,16 @@ impl Intake {
     /// The entrance of `routes` for one receiver, behind `gate`. Payloads in any queue take up
     /// `memory`.
     pub fn new(signal: Signal, routes: Vec<Route>, memory: Arc<Budget>, gate: Arc<Gate>) -> Self {
+        let limiters = routes.iter().filter_map(Route::limiter);
+        let limiter = limiters
+            .min_by_key(|limiter| limiter.limits().hard)
+            .cloned();
         Self {
             inner: Arc::new(Inner {
                 signal,
                 routes,
                 memory,
+                limiter,
                 gate,
                 accepted: Counter::default(),
                 refused: Counter::default(),
@@ -166,7 +174,24 @@ impl Intake {
 
     /// What a request takes up while it is being read: nothing yet.
     pub fn hold(&self) -> Hold {
-        Hold::new(&self.inner.memory, self.overloaded.clone())
+        let limiter = self.inner.limiter.as_ref();
+        Hold::new(&self.inner.memory, limiter, self.overloaded.clone())
+    }
+
+    /// The same for a request of which nothing has been read yet.
+    ///
+    /// # Errors
+    /// So much memory is used that no new request is read.
+    pub fn begin(&self) -> Result<Hold, Refusal> {
+        let Inner {
+            memory, limiter, ..
+        } = &*self.inner;
+        let limit = limiter.as_ref().map_or(memory.limit(), |l| l.limits().soft);
+        if memory.used() >= limit {
+            self.overloaded.add(1);
+            return Err(Refusal::overloaded(Overload::MemoryUsedUp));
+        }
+        Ok(self.hold())
     }
 
     /// Takes a payload into the queues of all destinations. When this returns, the queues hold it, or,
@@ -223,6 +248,9 @@ impl Intake {
         // The queues have it, whatever the client gets to hear, or whether it is still there.
         inner.accepted.add(items);
         self.accepted.add(items);
+        if let Some(limiter) = &inner.limiter {
+            limiter.count_accepted(items);
+        }
         // What comes now must not hold up the gate.
         drop(pass);
         for outcome in outcomes {
@@ -241,6 +269,11 @@ impl Intake {
     }
 
     fn refuse(&self, items: u64, refusal: Refusal) -> Refusal {
+        if let (Some(limiter), Some(Overload::MemoryUsedUp)) =
+            (&self.inner.limiter, refusal.overload())
+        {
+            limiter.count_refused(items);
+        }
         self.count_refused(items);
         refusal
     }
@@ -272,6 +305,14 @@ impl Refusal {
         Self::Overloaded {
             cause,
             retry_after: RETRY_AFTER,
+        }
+    }
+
+    /// What is used up, if that is why.
+    fn overload(&self) -> Option<Overload> {
+        match self {
+            Self::Overloaded { cause, .. } => Some(*cause),
+            Self::TooLarge | Self::NotDelivered { .. } => None,
         }
     }
 

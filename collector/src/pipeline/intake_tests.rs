@@ -59,6 +59,7 @@ fn intake(destinations: &[&Destination], memory: u64) -> Intake {
     let route = Route {
         steps: Vec::new(),
         onward: Vec::new(),
+        limiter: None,
         lanes: destinations.iter().map(|d| d.lane.clone()).collect(),
     };
     Intake::new(

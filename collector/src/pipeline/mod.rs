@@ -8,15 +8,18 @@
 
 mod account;
 mod budget;
+mod client;
 mod component;
 mod destination;
 mod gate;
 mod hold;
 mod intake;
+mod limiter;
 mod memory;
 mod options;
 mod payload;
 mod queue;
+mod readiness;
 mod result;
 mod retry;
 mod room;
@@ -25,6 +28,7 @@ mod unwind;
 
 pub use self::account::{Account, Custody, DropReason, Totals};
 pub use self::budget::{Budget, Reservation};
+pub use self::client::Client;
 pub use self::component::{
     Batch, BoundReceiver, BoxFuture, BuildContext, ConnectorConfig, ConnectorFactory, Delivered,
     ExportError, Exporter, ExporterConfig, ExporterFactory, Extension, ExtensionConfig,
@@ -35,10 +39,12 @@ pub use self::destination::{Destination, Phase};
 pub use self::gate::Gate;
 pub use self::hold::Hold;
 pub use self::intake::{Intake, Intakes, Overload, Refusal};
-pub use self::memory::default_limit;
+pub use self::limiter::{Limiter, MemoryLimits, Pressure};
+pub use self::memory::{default_limit, total};
 pub use self::options::{
     Batching, DeliveryOptions, FORMER_OPTIONS, QueueOptions, RetryOptions, Sizer,
 };
 pub use self::payload::Payload;
 pub use self::queue::Lane;
+pub use self::readiness::Readiness;
 pub use self::route::{Route, Step};

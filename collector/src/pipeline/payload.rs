@@ -1,7 +1,11 @@
 //! A request as it came over the wire.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use spanmesh_otlp::{CheckError, Signal};
+
+use super::client::Client;
 
 /// A well-formed OTLP export request, still encoded.
 ///
@@ -12,6 +16,7 @@ pub struct Payload {
     signal: Signal,
     bytes: Bytes,
     items: u64,
+    client: Option<Arc<Client>>,
 }
 
 /// What a payload takes up beside its bytes: its places in queues, its reservations, its shares of
@@ -32,7 +37,32 @@ impl Payload {
             signal,
             bytes,
             items: counts.items as u64,
+            client: None,
         })
+    }
+
+    /// The same from a known client.
+    #[must_use]
+    pub fn from_client(self, client: Client) -> Self {
+        Self {
+            client: Some(Arc::new(client)),
+            ..self
+        }
+    }
+
+    /// What a processor made of it: other bytes, which are well formed as before, with this number of
+    /// items.
+    #[must_use]
+    pub fn rewritten(self, bytes: Vec<u8>, items: u64) -> Self {
+        debug_assert_eq!(
+            spanmesh_otlp::check(self.signal, &bytes).map(|counts| counts.items as u64),
+            Ok(items)
+        );
+        Self {
+            bytes: bytes.into(),
+            items,
+            ..self
+        }
     }
 
     /// What kind of request it is.
@@ -43,6 +73,11 @@ impl Payload {
     /// The encoded request.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Who sent it, if that is known.
+    pub fn client(&self) -> Option<&Client> {
+        self.client.as_deref()
     }
 
     /// How many bytes of memory it takes up, with what is kept about it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use spanmesh_otlp::Signal;
 
 use super::component::Processor;
+use super::limiter::Limiter;
 use super::payload::Payload;
 use super::queue::Lane;
 use crate::telemetry::{Counter, Registry};
@@ -19,6 +20,8 @@ pub struct Route {
     pub lanes: Vec<Lane>,
     /// The pipelines that it goes to through connectors.
     pub onward: Vec<Self>,
+    /// What limits the memory that its payloads take up, if the configuration says so.
+    pub limiter: Option<Limiter>,
 }
 
 /// A processor in its place.
@@ -77,6 +80,14 @@ impl Route {
         for route in &self.onward {
             route.send(payload.clone(), passage);
         }
+    }
+
+    /// The strictest limiter of this pipeline and those behind it.
+    pub(super) fn limiter(&self) -> Option<&Limiter> {
+        let behind = self.onward.iter().filter_map(Self::limiter);
+        behind
+            .chain(&self.limiter)
+            .min_by_key(|limiter| limiter.limits().hard)
     }
 
     /// Accounts for items that will not come to any destination behind this pipeline.

@@ -8,23 +8,26 @@ use spanmesh_otlp::Signal;
 use super::plan::Pipeline;
 use crate::config::ComponentId;
 use crate::pipeline::{
-    Batching, BuildContext, ConnectorConfig, Destination, ProcessorConfig, Route, Stage, Step,
+    Batching, Budget, BuildContext, ConnectorConfig, Destination, Limiter, Pressure,
+    ProcessorConfig, Route, Stage, Step,
 };
-use crate::telemetry::Registry;
 
 /// See the module.
 pub(super) struct Graph {
     nodes: Vec<Node>,
     connectors: BTreeMap<ComponentId, Box<dyn ConnectorConfig>>,
-    destinations: BTreeMap<ComponentId, Arc<Destination>>,
-    registry: Registry,
+    context: BuildContext,
 }
+
+/// The destinations of all pipelines, by the names of their exporters.
+pub(super) type Destinations = BTreeMap<ComponentId, Arc<Destination>>;
 
 /// One pipeline with its processors.
 struct Node {
     pipeline: Pipeline,
     steps: Vec<Step>,
     batching: Option<Batching>,
+    limiter: Option<Limiter>,
 }
 
 // === impl Graph ===
@@ -34,47 +37,73 @@ impl Graph {
         pipelines: Vec<Pipeline>,
         processors: &BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
         connectors: BTreeMap<ComponentId, Box<dyn ConnectorConfig>>,
-        destinations: BTreeMap<ComponentId, Arc<Destination>>,
-        registry: &Registry,
+        context: BuildContext,
     ) -> Self {
         let nodes = pipelines.into_iter();
         Self {
             nodes: nodes
-                .map(|pipeline| Node::build(pipeline, processors, registry))
+                .map(|pipeline| Node::build(pipeline, processors, &context))
                 .collect(),
             connectors,
-            destinations,
-            registry: registry.clone(),
+            context,
+        }
+    }
+
+    /// How much memory the payloads of all pipelines may take up: what the most generous one allows.
+    /// Those without a limiter allow `default`.
+    pub(super) fn memory_limit(&self, default: u64) -> u64 {
+        let limits = self.nodes.iter().map(|node| {
+            let limiter = node.limiter.as_ref();
+            limiter.map_or(default, |limiter| limiter.limits().hard)
+        });
+        limits.max().unwrap_or(default)
+    }
+
+    /// Lets readiness fail where a limiter says so.
+    pub(super) fn watch_memory(&self, memory: &Arc<Budget>) {
+        for limiter in self.nodes.iter().filter_map(|node| node.limiter.clone()) {
+            if limiter.limits().fails_readiness {
+                let memory = memory.clone();
+                let readiness = &self.context.readiness;
+                readiness.fails_while(move || limiter.pressure(&memory) == Pressure::Hard);
+            }
         }
     }
 
     /// The pipelines of a signal that take from a receiver.
-    pub(super) fn routes(&self, receiver: &ComponentId, signal: Signal) -> Vec<Route> {
+    pub(super) fn routes(
+        &self,
+        receiver: &ComponentId,
+        signal: Signal,
+        destinations: &Destinations,
+    ) -> Vec<Route> {
         let nodes = self.nodes.iter().filter(|node| {
             node.pipeline.signal == signal && node.pipeline.receivers.contains(receiver)
         });
-        nodes.map(|node| self.route(node, None)).collect()
+        nodes
+            .map(|node| self.route(node, None, destinations))
+            .collect()
     }
 
     /// A pipeline as seen from its entrance. What pipelines before it say of batches holds until a
     /// later one says otherwise.
-    fn route(&self, node: &Node, batching: Option<Batching>) -> Route {
+    fn route(&self, node: &Node, batching: Option<Batching>, destinations: &Destinations) -> Route {
         let signal = node.pipeline.signal;
         let batching = node.batching.or(batching);
         let mut lanes = Vec::new();
         let mut onward = Vec::new();
         for id in &node.pipeline.exporters {
-            if let Some(destination) = self.destinations.get(id) {
+            if let Some(destination) = destinations.get(id) {
                 lanes.push(destination.lane(signal, batching));
             }
             let Some(connector) = self.connectors.get(id) else {
                 continue;
             };
-            let context = context(id, &self.registry);
+            let context = named(id, &self.context);
             for next in &self.nodes {
                 let is_behind = next.pipeline.receivers.contains(id);
                 if is_behind && connector.connects(signal, next.pipeline.signal) {
-                    let mut route = self.route(next, batching);
+                    let mut route = self.route(next, batching, destinations);
                     route.steps.insert(0, Step::new(connector.build(&context)));
                     onward.push(route);
                 }
@@ -84,6 +113,7 @@ impl Graph {
             steps: node.steps.clone(),
             lanes,
             onward,
+            limiter: node.limiter.clone(),
         }
     }
 }
@@ -94,33 +124,44 @@ impl Node {
     fn build(
         pipeline: Pipeline,
         configs: &BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
-        registry: &Registry,
+        context: &BuildContext,
     ) -> Self {
         let mut node = Self {
             pipeline,
             steps: Vec::new(),
             batching: None,
+            limiter: None,
         };
         let signal = node.pipeline.signal;
         for id in &node.pipeline.processors {
             let Some(config) = configs.get(id) else {
                 continue;
             };
-            match config.build(&context(id, registry), signal) {
+            match config.build(&named(id, context), signal) {
                 Stage::Process(processor) => {
-                    let step = Step::new(processor).counted(&id.to_string(), signal, registry);
+                    let step = Step::new(processor);
+                    let step = step.counted(&id.to_string(), signal, &context.registry);
                     node.steps.push(step);
                 }
                 Stage::Batch(options) => node.batching = Some(options),
+                Stage::Limit(limits) => {
+                    let limiter = Limiter::new(limits);
+                    let limiter = limiter.counted(&id.to_string(), signal, &context.registry);
+                    let stricter = node
+                        .limiter
+                        .take_if(|known| known.limits().hard <= limits.hard);
+                    node.limiter = stricter.or(Some(limiter));
+                }
             }
         }
         node
     }
 }
 
-fn context(id: &ComponentId, registry: &Registry) -> BuildContext {
+/// What a component of this name gets.
+fn named(id: &ComponentId, context: &BuildContext) -> BuildContext {
     BuildContext {
         id: id.to_string(),
-        registry: registry.clone(),
+        ..context.clone()
     }
 }

@@ -1,6 +1,5 @@
 //! The running collector.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,13 +11,13 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::final_account::FinalAccount;
-use super::graph::Graph;
+use super::graph::{Destinations, Graph};
 use super::metrics_server;
 use super::plan::Plan;
 use crate::config::ComponentId;
 use crate::pipeline::{
-    Budget, BuildContext, Destination, Extension, Gate, Intake, Intakes, Phase, Receiver,
-    ReceiverContext, StartError, default_limit,
+    Budget, BuildContext, Destination, Extension, Gate, Intake, Intakes, Phase, Readiness,
+    Receiver, ReceiverContext, StartError, default_limit,
 };
 use crate::telemetry::{Registry, register_process};
 use crate::transport::Server;
@@ -26,6 +25,7 @@ use crate::transport::Server;
 /// A running collector.
 pub struct Service {
     registry: Registry,
+    readiness: Readiness,
     phase: watch::Sender<Phase>,
     gate: Arc<Gate>,
     receivers: Vec<(String, Box<dyn Receiver>)>,
@@ -51,6 +51,7 @@ impl Service {
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let mut service = Self {
             registry: Registry::default(),
+            readiness: Readiness::default(),
             phase: watch::channel(Phase::Running).0,
             gate: Gate::new(),
             receivers: Vec::new(),
@@ -137,18 +138,25 @@ impl Service {
 
     async fn start_components(&mut self, plan: Plan) -> Result<(), StartError> {
         register_process(&self.registry);
-        let memory = Budget::new(default_limit());
-        self.register_memory(&memory);
         if let Some(endpoint) = &plan.telemetry.metrics.endpoint {
             let server = metrics_server::start(endpoint, self.registry.clone()).await?;
             self.metrics = Some(server);
         }
+        let graph = Graph::build(
+            plan.pipelines,
+            &plan.processors,
+            plan.connectors,
+            self.context(&""),
+        );
+        let memory = Budget::new(graph.memory_limit(default_limit()));
+        self.register_memory(&memory);
+        graph.watch_memory(&memory);
         for (id, config) in plan.extensions {
             let extension = config.start(self.context(&id)).await?;
             self.extensions.push((id.to_string(), extension));
         }
         let share = memory.limit() as f64 * QUEUE_SHARE / plan.exporters.len().max(1) as f64;
-        let mut destinations = BTreeMap::new();
+        let mut destinations = Destinations::new();
         for (id, config) in plan.exporters {
             let context = self.context(&id);
             let options = config.delivery();
@@ -157,20 +165,13 @@ impl Service {
             let destination = Destination::new(&context, exporter, options, share as u64, phase);
             destinations.insert(id, destination);
         }
-        let graph = Graph::build(
-            plan.pipelines,
-            &plan.processors,
-            plan.connectors,
-            destinations.clone(),
-            &self.registry,
-        );
         // All ports are open before anything is received, or changed that another collector may use.
         let mut bound = Vec::new();
         for (id, config) in plan.receivers {
             let context = ReceiverContext {
                 id: id.to_string(),
                 registry: self.registry.clone(),
-                intakes: self.intakes(&id, &graph, &memory),
+                intakes: self.intakes(&id, &graph, &destinations, &memory),
             };
             bound.push((id.to_string(), config.bind(context).await?));
         }
@@ -188,17 +189,24 @@ impl Service {
         Ok(())
     }
 
-    fn context(&self, id: &ComponentId) -> BuildContext {
+    fn context(&self, id: &impl ToString) -> BuildContext {
         BuildContext {
             id: id.to_string(),
             registry: self.registry.clone(),
+            readiness: self.readiness.clone(),
         }
     }
 
-    fn intakes(&mut self, receiver: &ComponentId, graph: &Graph, memory: &Arc<Budget>) -> Intakes {
+    fn intakes(
+        &mut self,
+        receiver: &ComponentId,
+        graph: &Graph,
+        destinations: &Destinations,
+        memory: &Arc<Budget>,
+    ) -> Intakes {
         let mut intakes = Intakes::default();
         for signal in Signal::all() {
-            let routes = graph.routes(receiver, signal);
+            let routes = graph.routes(receiver, signal, destinations);
             if routes.is_empty() {
                 continue;
             }

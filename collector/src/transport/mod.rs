@@ -16,5 +16,5 @@ pub use self::compression::{
 pub use self::connect::{ConnectError, Connector, Target};
 pub use self::error::describe;
 pub use self::listener::{Listener, check_endpoint, listen_endpoint};
-pub use self::server::{Limits, Server};
+pub use self::server::{Limits, Peer, Server};
 pub use self::tls::{ClientTlsOptions, ServerTlsOptions};

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 and HTTP/2 server that can be stopped without breaking requests off.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,17 @@ pub struct Limits {
     pub max_concurrent_streams: u32,
     /// Connections at the same time; further ones wait.
     pub max_connections: usize,
+}
+
+/// Where a client is: an extension of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// Serves one connection, and says of each request where it comes from.
+#[derive(Clone)]
+struct WithPeer<S> {
+    service: S,
+    peer: Peer,
 }
 
 /// A running server.
@@ -109,6 +120,19 @@ impl Server {
     }
 }
 
+// === impl WithPeer ===
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.service.call(request)
+    }
+}
+
 async fn run<S, B>(
     listener: Listener,
     tls: Option<TlsAcceptor>,
@@ -130,7 +154,7 @@ async fn run<S, B>(
             _ = stopped.wait_for(|stopped| *stopped) => break,
             accepted = accept(&listener, &permits) => accepted,
         };
-        let (stream, permit) = match accepted {
+        let (stream, peer, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 warn!(address = %listener.address(), "cannot accept a connection: {error}");
@@ -139,7 +163,11 @@ async fn run<S, B>(
             }
         };
         let watcher = graceful.watcher();
-        let (builder, service, tls) = (builder.clone(), service.clone(), tls.clone());
+        let service = WithPeer {
+            service: service.clone(),
+            peer,
+        };
+        let (builder, tls) = (builder.clone(), tls.clone());
         tokio::spawn(async move {
             let _permit = permit;
             let result = match tls {
@@ -174,16 +202,16 @@ async fn run<S, B>(
 async fn accept(
     listener: &Listener,
     permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let permit = permits
         .clone()
         .acquire_owned()
         .await
         .map_err(std::io::Error::other)?;
-    let (stream, _) = listener.inner.accept().await?;
+    let (stream, address) = listener.inner.accept().await?;
     // Answers are small; without this they wait for the client's delayed acknowledgement.
     stream.set_nodelay(true)?;
-    Ok((stream, permit))
+    Ok((stream, Peer(address.ip()), permit))
 }
 
 fn builder(limits: Limits) -> Builder<TokioExecutor> {

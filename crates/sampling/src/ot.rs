@@ -110,9 +110,14 @@ impl<'a> OtelTraceState<'a> {
             .unwrap_or(Randomness::from_low_bits(trace_id_low_bits))
     }
 
-    /// Sets or erases `th`. Nothing else can be changed; `rv` least of all.
+    /// Sets or erases `th`. Nothing else can be changed that is there; `rv` least of all.
     pub fn set_threshold(&mut self, threshold: Option<Threshold>) {
         self.threshold = threshold;
+    }
+
+    /// Sets `rv` if there is none: for a sampler whose randomness is not that of the trace id.
+    pub fn state_randomness(&mut self, randomness: Randomness) {
+        self.randomness.get_or_insert(randomness);
     }
 
     /// Prepares the value that a parent-based sampler passes on: erases a `th` that contradicts the

@@ -1,4 +1,5 @@
-//! `health_check`: answers 200 while the collector receives, and 503 before and after.
+//! `health_check`: answers 200 while the collector receives, and 503 before and after, and while
+//! something keeps it from being ready.
 //!
 //! Left out: the second version (`use_v2`) and its health by component.
 
@@ -79,9 +80,11 @@ impl ExtensionConfig for Options {
             let started = Instant::now();
             let service = service_fn({
                 let ready = ready.clone();
+                let readiness = context.readiness.clone();
                 move |request: Request<Incoming>| {
                     let response = if request.uri().path() == &*path {
-                        health(ready.load(Ordering::Relaxed), started.elapsed())
+                        let is_ready = ready.load(Ordering::Relaxed) && readiness.is_ready();
+                        health(is_ready, started.elapsed())
                     } else {
                         not_found()
                     };

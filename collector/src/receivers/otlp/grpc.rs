@@ -16,7 +16,9 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
 
-use crate::pipeline::{BoxFuture, Hold, Intake, Intakes, Payload, Refusal};
+use super::client::client;
+use super::options::GrpcOptions;
+use crate::pipeline::{BoxFuture, Client, Hold, Intake, Intakes, Payload, Refusal};
 use crate::transport::RawServerCodec;
 
 /// Serves one port.
@@ -24,12 +26,14 @@ use crate::transport::RawServerCodec;
 pub(super) struct GrpcService {
     intakes: Intakes,
     max_message_bytes: usize,
+    include_metadata: bool,
 }
 
 /// Serves one request.
 struct Export {
     signal: Signal,
     intake: Intake,
+    client: Option<Client>,
     hold: SharedHold,
 }
 
@@ -51,10 +55,11 @@ const GRPC_DETAILS: &str = "grpc-status-details-bin";
 // === impl GrpcService ===
 
 impl GrpcService {
-    pub(super) fn new(intakes: Intakes, max_message_bytes: usize) -> Self {
+    pub(super) fn new(intakes: Intakes, options: &GrpcOptions) -> Self {
         Self {
             intakes,
-            max_message_bytes,
+            max_message_bytes: options.max_message_bytes(),
+            include_metadata: options.include_metadata,
         }
     }
 
@@ -83,7 +88,11 @@ impl GrpcService {
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
             .max_decoding_message_size(self.max_message_bytes);
-        let hold = Arc::new(Mutex::new(Some(intake.hold())));
+        let hold = match intake.begin() {
+            Ok(hold) => Arc::new(Mutex::new(Some(hold))),
+            Err(refusal) => return refused(&refusal).into_http(),
+        };
+        let client = client(&request, self.include_metadata);
         let request = request.map(|body| HeldBody {
             body,
             bytes: 0,
@@ -92,6 +101,7 @@ impl GrpcService {
         let export = Export {
             signal,
             intake: intake.clone(),
+            client: Some(client),
             hold,
         };
         let mut response = grpc.unary(export, request).await;
@@ -152,6 +162,8 @@ impl tower_service::Service<tonic::Request<Bytes>> for Export {
         let signal = self.signal;
         let intake = self.intake.clone();
         let hold = self.hold.clone();
+        // Called once, for a request of one message.
+        let client = self.client.take().unwrap_or_default();
         Box::pin(async move {
             let payload = Payload::parse(signal, request.into_inner()).map_err(|error| {
                 let message = format!("the request is not well formed: {error}");
@@ -162,7 +174,7 @@ impl tower_service::Service<tonic::Request<Bytes>> for Export {
             })?;
             let taken = hold.lock().unwrap_or_else(PoisonError::into_inner).take();
             let hold = taken.unwrap_or_else(|| intake.hold());
-            let admitted = intake.admit(payload, hold).await;
+            let admitted = intake.admit(payload.from_client(client), hold).await;
             admitted.map_err(|refusal| refused(&refusal))?;
             // The empty message: full success.
             Ok(tonic::Response::new(Bytes::new()))

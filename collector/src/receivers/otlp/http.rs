@@ -13,6 +13,7 @@ use hyper::service::Service;
 use spanmesh_otlp::status::{Code, Status};
 use spanmesh_otlp::{Signal, json, response};
 
+use super::client::client;
 use super::options::HttpOptions;
 use crate::pipeline::{Hold, Intake, Intakes, Payload, Refusal};
 use crate::transport::{DecompressError, Encoding, compact, decompress};
@@ -23,6 +24,7 @@ pub(super) struct HttpService {
     intakes: Intakes,
     paths: [(String, Signal); 3],
     max_body_bytes: usize,
+    include_metadata: bool,
 }
 
 /// How messages are encoded. An answer is encoded as its request is.
@@ -66,6 +68,7 @@ impl HttpService {
             intakes,
             paths: Signal::all().map(|signal| (options.path(signal), signal)),
             max_body_bytes: options.max_body_bytes(),
+            include_metadata: options.include_metadata,
         }
     }
 
@@ -142,7 +145,8 @@ impl HttpService {
             let supported = HeaderValue::from_static("gzip, zstd, deflate");
             return Err(Failure::unsupported(message).with(header::ACCEPT_ENCODING, supported));
         };
-        let mut hold = intake.hold();
+        let client = client(&request, self.include_metadata);
+        let mut hold = intake.begin()?;
         let body = read_body(request.into_body(), self.max_body_bytes, &mut hold).await?;
         let compressed = body.len();
         let body = decompress(encoding, body, self.max_body_bytes, |size| {
@@ -162,7 +166,8 @@ impl HttpService {
         };
         let payload = Payload::parse(signal, body)
             .map_err(|error| Failure::malformed(&error.path(), &error))?;
-        intake.admit(payload, hold).await.map_err(Failure::from)
+        let admitted = intake.admit(payload.from_client(client), hold).await;
+        admitted.map_err(Failure::from)
     }
 }
 

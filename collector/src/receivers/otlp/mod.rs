@@ -7,6 +7,7 @@
 //!
 //! Left out: profiles, unix sockets, authentication, CORS.
 
+mod client;
 mod grpc;
 mod http;
 mod options;
@@ -141,7 +142,7 @@ impl BoundReceiver for Bound {
             if let Some(streams) = options.max_concurrent_streams() {
                 limits.max_concurrent_streams = streams;
             }
-            let service = GrpcService::new(intakes("grpc"), options.max_message_bytes());
+            let service = GrpcService::new(intakes("grpc"), &options);
             let tls = tls.map(TlsAcceptor::from);
             servers.push(("grpc", Server::start(listener, tls, limits, service)));
         }

@@ -48,10 +48,9 @@ pub(super) struct GrpcOptions {
     max_concurrent_streams: Option<u32>,
     #[serde(rename = "transport")]
     _transport: Transport,
-    /// Accepted for the sake of existing files: nothing reads a client's metadata, and buffers are
-    /// sized by what arrives.
-    #[serde(rename = "include_metadata")]
-    _include_metadata: bool,
+    /// Whether processors see the metadata of requests.
+    pub(super) include_metadata: bool,
+    /// Accepted for the sake of existing files: buffers are sized by what arrives.
     #[serde(rename = "read_buffer_size")]
     _read_buffer_size: usize,
     #[serde(rename = "write_buffer_size")]
@@ -80,9 +79,8 @@ pub(super) struct HttpOptions {
     traces_url_path: String,
     logs_url_path: String,
     metrics_url_path: String,
-    /// Accepted for the sake of existing files: nothing reads a client's metadata.
-    #[serde(rename = "include_metadata")]
-    _include_metadata: bool,
+    /// Whether processors see the headers of requests.
+    pub(super) include_metadata: bool,
     /// TLS, if the key is there.
     pub(super) tls: Option<ServerTlsOptions>,
 }
@@ -133,7 +131,7 @@ impl Default for GrpcOptions {
             max_recv_msg_size_mib: None,
             max_concurrent_streams: None,
             _transport: Transport::Tcp,
-            _include_metadata: false,
+            include_metadata: false,
             _read_buffer_size: 0,
             _write_buffer_size: 0,
             tls: None,
@@ -175,7 +173,7 @@ impl Default for HttpOptions {
             traces_url_path: Signal::Traces.http_path().to_owned(),
             logs_url_path: Signal::Logs.http_path().to_owned(),
             metrics_url_path: Signal::Metrics.http_path().to_owned(),
-            _include_metadata: false,
+            include_metadata: false,
             tls: None,
         }
     }
