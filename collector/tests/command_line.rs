@@ -163,7 +163,7 @@ fn it_prints_what_arrives_and_says_where_everything_went() {
         );
         assert!(
             log.contains(
-                "account received=2 refused=0 accepted=2 sent=2 sampled_out=0 dropped=\"0\" queued=0"
+                "account received=2 refused=0 accepted=2 recovered=0 sent=2 sampled_out=0 dropped=\"0\" queued=0"
             ),
             "{log}"
         );

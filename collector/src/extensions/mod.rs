@@ -1,8 +1,9 @@
 //! The extensions, one folder each.
 
+pub mod file_storage;
 pub mod health_check;
 
 use crate::pipeline::ExtensionFactory;
 
 /// Every extension.
-pub const REGISTRY: &[&dyn ExtensionFactory] = &[&health_check::Factory];
+pub const REGISTRY: &[&dyn ExtensionFactory] = &[&file_storage::Factory, &health_check::Factory];

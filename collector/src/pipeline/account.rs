@@ -1,9 +1,10 @@
 //! Where every item went.
 //!
-//! For each destination and signal: accepted = sent + sampled out + dropped + queued. The equation
-//! holds by construction: items enter through [`Account::accept`], which returns their [`Custody`],
-//! and a custody can only be settled once. One that is forgotten counts as dropped, with the reason
-//! `lost`, and so shows the defect instead of hiding it.
+//! For each destination and signal: accepted + recovered = sent + sampled out + dropped + queued. The
+//! equation holds by construction: items enter through [`Account::accept`], or from a disk through
+//! [`Account::recover`], which return their [`Custody`], and a custody can only be settled once. One
+//! that is forgotten counts as dropped, with the reason `lost`, and so shows the defect instead of
+//! hiding it; unless the items are on a disk, where they stay queued for the next process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,7 @@ pub struct Account {
 #[derive(Debug, Default)]
 struct Columns {
     accepted: AtomicU64,
+    recovered: AtomicU64,
     sent: AtomicU64,
     sampled_out: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
@@ -34,6 +36,8 @@ pub struct Custody {
     account: Arc<Account>,
     signal: Signal,
     items: u64,
+    /// Whether the items are on a disk.
+    stored: bool,
     /// Who waits to hear what became of the items.
     watcher: Option<Arc<Watcher>>,
 }
@@ -54,6 +58,10 @@ pub enum DropReason {
     TooLarge,
     /// A processor dropped them.
     Processor,
+    /// What the storage on disk held of them is damaged.
+    StorageCorrupt,
+    /// The storage on disk did not take them while another destination did.
+    StorageFailed,
     /// The collector stopped before the destination took them.
     Shutdown,
     /// A defect of the collector.
@@ -65,6 +73,8 @@ pub enum DropReason {
 pub struct Totals {
     /// Taken from clients.
     pub accepted: u64,
+    /// Found in the storage on disk at the start.
+    pub recovered: u64,
     /// Taken by the destination.
     pub sent: u64,
     /// Left out on purpose.
@@ -82,10 +92,29 @@ impl Account {
     pub fn accept(self: &Arc<Self>, signal: Signal, items: u64) -> Custody {
         let columns = self.columns(signal);
         columns.accepted.fetch_add(items, Ordering::Relaxed);
+        self.custody(signal, items, false)
+    }
+
+    /// Takes responsibility for items that are on a disk.
+    pub(super) fn accept_stored(self: &Arc<Self>, signal: Signal, items: u64) -> Custody {
+        let columns = self.columns(signal);
+        columns.accepted.fetch_add(items, Ordering::Relaxed);
+        self.custody(signal, items, true)
+    }
+
+    /// Takes responsibility for items that an earlier process has left on a disk.
+    pub(super) fn recover(self: &Arc<Self>, signal: Signal, items: u64) -> Custody {
+        let columns = self.columns(signal);
+        columns.recovered.fetch_add(items, Ordering::Relaxed);
+        self.custody(signal, items, true)
+    }
+
+    fn custody(self: &Arc<Self>, signal: Signal, items: u64, stored: bool) -> Custody {
         Custody {
             account: self.clone(),
             signal,
             items,
+            stored,
             watcher: None,
         }
     }
@@ -106,12 +135,15 @@ impl Account {
             }
         }
         let accepted = columns.accepted.load(Ordering::Acquire);
+        let recovered = columns.recovered.load(Ordering::Acquire);
+        let entered = accepted + recovered;
         Totals {
             accepted,
+            recovered,
             sent,
             sampled_out,
             dropped,
-            queued: accepted.saturating_sub(sent + sampled_out + all_dropped),
+            queued: entered.saturating_sub(sent + sampled_out + all_dropped),
         }
     }
 
@@ -150,9 +182,16 @@ impl Account {
         let labels = [("exporter", exporter), ("signal", signal.name())];
         registry.counter_from(
             "spanmesh_account_accepted_items",
-            "Items taken for this destination; equals sent + sampled out + dropped + queued.",
+            "Items taken for this destination; with those recovered, equals sent + sampled out + \
+             dropped + queued.",
             &labels,
             read(|totals| totals.accepted),
+        );
+        registry.counter_from(
+            "spanmesh_account_recovered_items",
+            "Items found in the storage on disk at the start.",
+            &labels,
+            read(|totals| totals.recovered),
         );
         registry.counter_from(
             "spanmesh_account_sent_items",
@@ -267,8 +306,19 @@ impl Custody {
             account: self.account.clone(),
             signal: self.signal,
             items,
+            stored: self.stored,
             watcher: self.watcher.clone(),
         }
+    }
+
+    /// Takes the items of another custody over. Both are of the same account and signal.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        self.items += std::mem::take(&mut other.items);
+    }
+
+    /// The items stay on the disk that they are on, and count as queued.
+    pub(super) fn keep(self) {
+        drop(self);
     }
 
     fn settle_dropped(&mut self, reason: DropReason) {
@@ -287,7 +337,7 @@ impl Custody {
 
 impl Drop for Custody {
     fn drop(&mut self) {
-        if self.items > 0 {
+        if self.items > 0 && !self.stored {
             self.settle_dropped(DropReason::Lost);
         }
     }
@@ -297,13 +347,15 @@ impl Drop for Custody {
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::QueueFull,
         Self::Rejected,
         Self::Refused,
         Self::RetriesExhausted,
         Self::TooLarge,
         Self::Processor,
+        Self::StorageCorrupt,
+        Self::StorageFailed,
         Self::Shutdown,
         Self::Lost,
     ];
@@ -317,6 +369,8 @@ impl DropReason {
             Self::RetriesExhausted => "retries_exhausted",
             Self::TooLarge => "too_large",
             Self::Processor => "processor",
+            Self::StorageCorrupt => "storage_corrupt",
+            Self::StorageFailed => "storage_failed",
             Self::Shutdown => "shutdown",
             Self::Lost => "lost",
         }

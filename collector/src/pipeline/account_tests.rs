@@ -15,6 +15,7 @@ fn the_account_balances_whatever_happens() {
         totals,
         Totals {
             accepted: 100,
+            recovered: 0,
             sent: 3,
             sampled_out: 20,
             dropped: vec![

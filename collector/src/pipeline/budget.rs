@@ -51,6 +51,16 @@ impl Budget {
         })
     }
 
+    /// Reserves `amount` whether or not so much is left: for what is there already, and has to be
+    /// counted.
+    pub(super) fn reserve_over(self: &Arc<Self>, amount: u64) -> Reservation {
+        self.used.fetch_add(amount, Ordering::AcqRel);
+        Reservation {
+            budget: self.clone(),
+            amount,
+        }
+    }
+
     /// A reservation of nothing, to be resized.
     pub fn empty(self: &Arc<Self>) -> Reservation {
         Reservation {
@@ -104,6 +114,11 @@ impl Reservation {
         }
         self.amount = amount;
         true
+    }
+
+    /// Takes another reservation of the same budget over.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        self.amount += std::mem::take(&mut other.amount);
     }
 
     /// Takes `amount` of it out into a reservation of its own; less if there is less.

@@ -19,6 +19,7 @@ use super::limiter::MemoryLimits;
 use super::options::{Batching, DeliveryOptions};
 use super::payload::Payload;
 use super::readiness::Readiness;
+use super::storage::StorageOptions;
 use crate::config::{Former, Problems, Section};
 use crate::telemetry::Registry;
 
@@ -308,6 +309,11 @@ pub trait ExtensionFactory: Sync {
 
 /// An extension that is configured.
 pub trait ExtensionConfig: Send {
+    /// Where queues are kept that name it as their `storage`; `None` if it is not for that.
+    fn storage(&self) -> Option<StorageOptions> {
+        None
+    }
+
     /// Starts it.
     fn start(
         self: Box<Self>,
@@ -318,16 +324,20 @@ pub trait ExtensionConfig: Send {
 /// A running extension.
 pub trait Extension: Send + Sync {
     /// Where it listens, if it does.
-    fn address(&self) -> Option<SocketAddr>;
+    fn address(&self) -> Option<SocketAddr> {
+        None
+    }
 
     /// The collector receives now.
-    fn ready(&self);
+    fn ready(&self) {}
 
     /// The collector is about to stop receiving.
-    fn stopping(&self);
+    fn stopping(&self) {}
 
     /// Ends it.
-    fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+    fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 // === impl Processed ===

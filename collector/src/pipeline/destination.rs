@@ -13,8 +13,10 @@ use tracing::{error, info, warn};
 use super::account::{Account, DropReason};
 use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter, StartError};
 use super::options::{Batching, DeliveryOptions, Sizer};
-use super::queue::{Lane, Load, Queue};
+use super::parcel::Load;
+use super::queue::{Lane, Queue};
 use super::retry::Backoff;
+use super::storage::Storage;
 use super::unwind::caught;
 use crate::telemetry::{Counter, Throttle, excerpt};
 
@@ -60,17 +62,20 @@ const DRAINING_INTERVAL: Duration = Duration::from_secs(1);
 // === impl Destination ===
 
 impl Destination {
-    /// A destination whose queue takes up at most `queue_memory` bytes, whatever its options say.
+    /// A destination whose queue takes up at most `queue_memory` bytes of memory, whatever its options
+    /// say, and is on disk if there is a `storage`.
     pub fn new(
         context: &BuildContext,
         exporter: Arc<dyn Exporter>,
         options: DeliveryOptions,
         queue_memory: u64,
+        storage: Option<Storage>,
         phase: watch::Receiver<Phase>,
     ) -> Arc<Self> {
         let account = Arc::new(Account::default());
         if let (Some(size), Sizer::Bytes) = (options.queue.queue_size, options.queue.sizer)
             && size > queue_memory
+            && storage.is_none()
         {
             let exporter = context.id.as_str();
             warn!(
@@ -86,6 +91,7 @@ impl Destination {
             queue,
             queue_memory,
             max_batch_bytes,
+            storage,
         );
         let destination = Arc::new(Self {
             id: context.id.clone(),
@@ -121,6 +127,20 @@ impl Destination {
             .lane(signal, batching.or(self.options.queue.batch))
     }
 
+    /// Opens the queue, if it is on disk, with what an earlier process has left in it. Comes before
+    /// [`Self::start`].
+    ///
+    /// # Errors
+    /// The storage cannot be used.
+    pub async fn open(&self, context: BuildContext) -> Result<(), StartError> {
+        let queue = self.queue.clone();
+        let opened = tokio::task::spawn_blocking(move || queue.open(&context));
+        opened.await.unwrap_or_else(|panic| {
+            let id = &self.id;
+            Err(StartError(format!("exporter \"{id}\": storage: {panic}")))
+        })
+    }
+
     /// Starts to deliver. The tasks end when the phase has become [`Phase::Draining`] and the queue
     /// is empty.
     ///
@@ -134,7 +154,7 @@ impl Destination {
         for _ in 0..self.options.queue.num_consumers {
             let destination = self.clone();
             tasks.spawn(async move {
-                while let Some(load) = destination.queue.next().await {
+                while let Some(load) = destination.next().await {
                     if let Err(panic) = caught(destination.deliver(load)).await {
                         let exporter = destination.id.as_str();
                         error!(exporter, "a delivery panicked, its items are lost: {panic}");
@@ -152,8 +172,21 @@ impl Destination {
         Ok(tasks)
     }
 
-    /// Closes the exporter; for when the tasks of [`Self::start`] have ended. Takes two seconds at most.
+    /// The next load. Once deliveries are given up, what is on disk stays there.
+    async fn next(&self) -> Option<Load> {
+        if *self.phase.borrow() >= Phase::Abandoning {
+            self.queue.abandon();
+        }
+        self.queue.next().await
+    }
+
+    /// Closes the exporter and the queue on disk; for when the tasks of [`Self::start`] have ended.
+    /// The exporter may take two seconds at most, the disk as long as it needs.
     pub async fn stop(&self) {
+        self.queue.abandon();
+        let queue = self.queue.clone();
+        // A panic is told on the standard error output.
+        let _ = tokio::task::spawn_blocking(move || queue.close()).await;
         let stopped = tokio::time::timeout(STOP_TIMEOUT, self.exporter.stop());
         if stopped.await.is_err() {
             let exporter = self.id.as_str();
@@ -213,6 +246,12 @@ impl Destination {
                 }
                 Err(ExportError::Retryable { message, after }) => (message, after),
             };
+            if was_draining && load.is_stored() {
+                // The next process tries again, and this one need not be waited for.
+                self.queue.abandon();
+                load.kept();
+                return None;
+            }
             let Some(mut delay) = backoff.next(Instant::now(), hint) else {
                 self.settle_dropped(load, DropReason::RetriesExhausted, &message);
                 return None;
@@ -277,7 +316,7 @@ impl Destination {
             // Which of the items were refused is not said; their number is what counts.
             let here = rejected.min(parcel.custody.items());
             rejected -= here;
-            parcel.custody.sent(here);
+            parcel.sent(here);
         }
     }
 
@@ -369,7 +408,7 @@ impl Load {
 
     fn dropped(self, reason: DropReason) {
         for parcel in self.parcels {
-            parcel.custody.dropped(reason);
+            parcel.dropped(reason);
         }
     }
 }

@@ -44,7 +44,7 @@ fn destination(exporter: Arc<dyn Exporter>, phase: watch::Receiver<Phase>) -> Ar
         readiness: Readiness::default(),
     };
     let options = DeliveryOptions::in_order(1_000_000);
-    Destination::new(&context, exporter, options, 1_000_000, phase)
+    Destination::new(&context, exporter, options, 1_000_000, None, phase)
 }
 
 fn payload() -> Payload {

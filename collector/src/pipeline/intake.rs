@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spanmesh_otlp::Signal;
+use spanmesh_wal::AppendError;
 
 use super::account::DropReason;
 use super::budget::Budget;
@@ -12,6 +13,7 @@ use super::gate::Gate;
 use super::hold::Hold;
 use super::limiter::Limiter;
 use super::payload::Payload;
+use super::queue::Pushed;
 use super::room::{self, Vacancy};
 use super::route::{Passage, Route};
 use crate::telemetry::{Counter, Registry};
@@ -65,6 +67,8 @@ pub enum Overload {
     QueuesFull,
     /// The memory budget is used up.
     MemoryUsedUp,
+    /// The disk is full or does not work.
+    StorageFailed,
     /// The collector is stopping.
     Stopping,
 }
@@ -73,6 +77,8 @@ pub enum Overload {
 struct Inner {
     signal: Signal,
     routes: Vec<Route>,
+    /// Whether any of them leads to a queue on disk.
+    stores: bool,
     memory: Arc<Budget>,
     /// The strictest one of all pipelines.
     limiter: Option<Limiter>,
@@ -99,6 +105,7 @@ impl Intake {
         Self {
             inner: Arc::new(Inner {
                 signal,
+                stores: routes.iter().any(Route::stores),
                 routes,
                 memory,
                 limiter,
@@ -204,7 +211,20 @@ impl Intake {
     /// # Errors
     /// No destination has room, the memory budget is used up, the payload is too large for both, or
     /// the collector is stopping: nothing was taken. Or the client waited for the result, and there was none.
-    pub async fn admit(&self, payload: Payload, mut hold: Hold) -> Result<(), Refusal> {
+    pub async fn admit(&self, payload: Payload, hold: Hold) -> Result<(), Refusal> {
+        if !self.inner.stores {
+            return self.take(payload, hold).await;
+        }
+        // What is on its way to a disk arrives there, so it has to be accounted for even if the client
+        // goes before it is told.
+        let intake = self.clone();
+        let taken = tokio::spawn(async move { intake.take(payload, hold).await });
+        taken
+            .await
+            .unwrap_or(Err(Refusal::not_delivered(DropReason::Lost)))
+    }
+
+    async fn take(&self, payload: Payload, mut hold: Hold) -> Result<(), Refusal> {
         let inner = &*self.inner;
         let items = payload.items();
         if items == 0 {
@@ -238,11 +258,40 @@ impl Intake {
             return Err(self.refuse(items, refusal));
         }
         let mut outcomes = Vec::new();
+        let mut storing = Vec::new();
+        let mut held = entries.is_empty();
+        let mut full = Vec::new();
         for ((lane, payload), vacancy) in entries.iter().zip(vacancies) {
             match vacancy {
-                Vacancy::Room(room) => outcomes.extend(lane.push(payload, room)),
-                Vacancy::Full | Vacancy::Never => lane.overflow(payload),
+                Vacancy::Room(room) => match lane.push(payload, room) {
+                    Pushed::Held(outcome) => {
+                        held = true;
+                        outcomes.extend(outcome);
+                    }
+                    Pushed::Storing(told) => storing.push((lane, payload, told)),
+                },
+                Vacancy::Full | Vacancy::Never => full.push((lane, payload)),
             }
+        }
+        let mut failed = Vec::new();
+        for (lane, payload, told) in storing {
+            match told.await.unwrap_or(Err(AppendError::Closed)) {
+                Ok(()) => held = true,
+                Err(error) => {
+                    lane.complain(payload, &error);
+                    failed.push((lane, payload));
+                }
+            }
+        }
+        if !held {
+            let refusal = Refusal::overloaded(Overload::StorageFailed);
+            return Err(self.refuse(items, refusal));
+        }
+        for (lane, payload) in full {
+            lane.overflow(payload);
+        }
+        for (lane, payload) in failed {
+            lane.not_stored(payload);
         }
         passage.settle(inner.signal);
         // The queues have it, whatever the client gets to hear, or whether it is still there.
@@ -321,6 +370,8 @@ impl Refusal {
             DropReason::QueueFull
             | DropReason::RetriesExhausted
             | DropReason::Shutdown
+            | DropReason::StorageCorrupt
+            | DropReason::StorageFailed
             | DropReason::Lost => Some(RETRY_AFTER),
             DropReason::Rejected
             | DropReason::Refused
@@ -349,6 +400,7 @@ impl fmt::Display for Refusal {
             Self::Overloaded { cause, .. } => f.write_str(match cause {
                 Overload::QueuesFull => "every queue is full, try again later",
                 Overload::MemoryUsedUp => "the memory budget is used up, try again later",
+                Overload::StorageFailed => "the storage on disk did not take it, try again later",
                 Overload::Stopping => "the collector is stopping, try again later",
             }),
             Self::TooLarge => f.write_str(

@@ -46,6 +46,7 @@ fn destination_within(options: &QueueOptions, memory: u64) -> Destination {
         options,
         memory,
         usize::MAX,
+        None,
     ));
     let lane = queue.lane(Signal::Traces, None);
     Destination {

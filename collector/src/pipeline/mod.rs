@@ -7,6 +7,7 @@
 //! item.
 
 mod account;
+mod backlog;
 mod budget;
 mod client;
 mod component;
@@ -17,6 +18,7 @@ mod intake;
 mod limiter;
 mod memory;
 mod options;
+mod parcel;
 mod payload;
 mod queue;
 mod readiness;
@@ -24,6 +26,8 @@ mod result;
 mod retry;
 mod room;
 mod route;
+mod spool;
+mod storage;
 mod unwind;
 
 pub use self::account::{Account, Custody, DropReason, Totals};
@@ -48,3 +52,4 @@ pub use self::payload::Payload;
 pub use self::queue::Lane;
 pub use self::readiness::Readiness;
 pub use self::route::{Route, Step};
+pub use self::storage::{Storage, StorageOptions};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::config::{Former, Span, enabled};
+use crate::config::{ComponentId, Former, Span, enabled};
 
 /// How payloads become batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -47,6 +47,8 @@ pub struct QueueOptions {
     /// Whether clients get their answer when the destination has answered, instead of when the queue
     /// holds their payload.
     pub wait_for_result: bool,
+    /// The extension that keeps the queue on disk; `None` for a queue in memory.
+    pub storage: Option<ComponentId>,
     /// How payloads become batches in pipelines without a `batch` processor.
     pub batch: Option<Batching>,
 }
@@ -172,6 +174,7 @@ impl Default for QueueOptions {
             sizer: Sizer::Bytes,
             block_on_overflow: false,
             wait_for_result: false,
+            storage: None,
             batch: None,
         }
     }
@@ -196,11 +199,6 @@ impl TryFrom<RawQueueOptions> for QueueOptions {
     type Error = String;
 
     fn try_from(raw: RawQueueOptions) -> Result<Self, String> {
-        if let Some(storage) = raw.storage {
-            return Err(format!(
-                "\"storage: {storage}\" is not available in this version"
-            ));
-        }
         if !raw.enabled {
             // Without a queue every client waits for its own request, and as many are on their way
             // as there are clients.
@@ -215,6 +213,14 @@ impl TryFrom<RawQueueOptions> for QueueOptions {
         }
         if raw.queue_size == Some(0) {
             return Err("expected \"queue_size\" to be at least 1, but found 0".to_owned());
+        }
+        let storage = raw.storage.as_deref().map(ComponentId::parse).transpose()?;
+        if storage.is_some() && raw.wait_for_result {
+            return Err(
+                "expected either \"storage\" or \"wait_for_result\": a queue on disk answers when \
+                 the disk has the payload"
+                    .to_owned(),
+            );
         }
         // A bare `queue_size` counts requests, as in the OpenTelemetry Collector; without one the
         // queue is limited by bytes.
@@ -238,6 +244,7 @@ impl TryFrom<RawQueueOptions> for QueueOptions {
             sizer,
             block_on_overflow: raw.block_on_overflow,
             wait_for_result: raw.wait_for_result,
+            storage,
             batch: raw.batch,
         })
     }
@@ -401,9 +408,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_available_is_refused() {
+    fn queues_can_be_on_disk() {
+        let storage = |json| queue(json).unwrap().storage.map(|id| id.to_string());
+        assert_eq!(
+            storage(r#"{"storage": "file_storage/a"}"#).unwrap(),
+            "file_storage/a"
+        );
+        assert_eq!(storage("{}"), None);
+        // Without a queue there is nothing to keep.
+        assert_eq!(
+            storage(r#"{"storage": "file_storage", "enabled": false}"#),
+            None
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
         for wrong in [
-            r#"{"storage": "file_storage"}"#,
+            r#"{"storage": "file_storage", "wait_for_result": true}"#,
+            r#"{"storage": "file storage"}"#,
             r#"{"num_consumers": 0}"#,
             r#"{"queue_size": 0}"#,
         ] {

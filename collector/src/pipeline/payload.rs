@@ -82,7 +82,12 @@ impl Payload {
 
     /// How many bytes of memory it takes up, with what is kept about it.
     pub fn memory(&self) -> u64 {
-        self.bytes.len() as u64 + OVERHEAD
+        Self::memory_of(self.bytes.len())
+    }
+
+    /// The same for a payload of so many bytes.
+    pub(super) fn memory_of(bytes: usize) -> u64 {
+        bytes as u64 + OVERHEAD
     }
 
     /// Spans, log records or metric data points.

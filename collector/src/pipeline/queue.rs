@@ -1,24 +1,33 @@
-//! The queue of one destination, in memory.
+//! The queue of one destination, in memory or on disk.
 //!
 //! Each pipeline that feeds the destination has a [`Lane`] of its own, because batches hold one
 //! signal and pipelines batch differently. All lanes share the destination's budget. Payloads are
 //! not copied into batches: a batch is a list of them.
+//!
+//! On disk, a payload is in the queue once it is appended to the log of its exporter and signal, and
+//! leaves the log when it is settled. Lanes of the same signal are one then, which batches as the
+//! first of their pipelines does that says how. See [`super::backlog`] for what is not in memory.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
 use spanmesh_otlp::{Limits, Signal};
-use tokio::sync::Notify;
-use tracing::warn;
+use spanmesh_wal::{AppendError, Located, Mark};
+use tokio::sync::{Notify, oneshot};
+use tracing::{info, warn};
 
-use super::account::{Account, Custody, DropReason};
+use super::account::{Account, DropReason};
+use super::backlog::{Backlog, Turn};
 use super::budget::Budget;
+use super::component::{BuildContext, StartError};
 use super::options::{Batching, QueueOptions, Sizer};
+use super::parcel::{Load, Parcel, Ticket};
 use super::payload::Payload;
 use super::result::{Outcome, Watcher};
 use super::room::{Capacity, Room, Size};
+use super::spool::Spool;
+use super::storage::Storage;
 use crate::telemetry::Throttle;
 
 /// One pipeline's entrance to a destination.
@@ -43,7 +52,10 @@ pub(super) struct Queue {
     block_on_overflow: bool,
     wait_for_result: bool,
     max_batch_bytes: usize,
+    /// Where it is, if that is on disk.
+    storage: Option<Storage>,
     overflows: Throttle,
+    refusals: Throttle,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +64,8 @@ struct State {
     /// Where the search for a full lane starts, so that none starves.
     turn: usize,
     draining: bool,
+    /// What is on disk is left there.
+    abandoned: bool,
 }
 
 #[derive(Debug)]
@@ -61,28 +75,26 @@ struct Waiting {
     parcels: VecDeque<Parcel>,
     items: u64,
     bytes: usize,
+    /// `None` in memory, and on disk before the log is open.
+    backlog: Option<Backlog>,
 }
 
-/// A payload with everything that is held for it until it is delivered.
+/// What became of a payload that came into a lane.
 #[derive(Debug)]
-pub(super) struct Parcel {
-    pub(super) bytes: Bytes,
-    pub(super) custody: Custody,
-    pub(super) room: Room,
-    entered: Instant,
+pub(super) enum Pushed {
+    /// The queue holds it; with what will become of it, if clients wait for that.
+    Held(Option<Outcome>),
+    /// It is on its way to the disk. If the answer is an error, the queue does not hold it.
+    Storing(oneshot::Receiver<Result<(), AppendError>>),
 }
 
-/// Parcels of one signal that travel together.
-#[derive(Debug)]
-pub(super) struct Load {
-    pub(super) signal: Signal,
-    pub(super) parcels: Vec<Parcel>,
-    /// How large a batch may be. A single parcel may be larger until it is split.
-    pub(super) limits: Limits,
-}
+/// How much of a queue on disk is in memory, in bytes: enough to feed the consumers.
+const WINDOW_BYTES: u64 = 64 << 20;
 
 enum Next {
     Load(Load),
+    /// Read back what is behind in this lane.
+    ReadBack(usize),
     WaitUntil(Instant),
     Wait,
     Done,
@@ -96,9 +108,16 @@ impl Lane {
         &self.queue
     }
 
-    /// Puts a payload into the room reserved for it. Returns what will become of it if the queue is
-    /// configured so that clients wait for that.
-    pub(super) fn push(&self, payload: &Payload, room: Room) -> Option<Outcome> {
+    /// Whether it leads to a disk.
+    pub(super) fn is_stored(&self) -> bool {
+        self.queue.storage.is_some()
+    }
+
+    /// Puts a payload into the room reserved for it.
+    pub(super) fn push(&self, payload: &Payload, room: Room) -> Pushed {
+        if self.is_stored() {
+            return Pushed::Storing(self.store(payload.clone(), room));
+        }
         let mut custody = self.queue.account.accept(payload.signal(), payload.items());
         let outcome = self.queue.wait_for_result.then(|| {
             let (watcher, outcome) = Watcher::new(payload.items());
@@ -110,21 +129,59 @@ impl Lane {
             custody,
             room,
             entered: Instant::now(),
+            ticket: None,
         };
         let wake = {
             let mut state = self.queue.lock();
             let draining = state.draining;
             let lane = &mut state.lanes[self.index];
-            let first = lane.parcels.is_empty();
-            lane.items += parcel.custody.items();
-            lane.bytes += parcel.bytes.len();
-            lane.parcels.push_back(parcel);
-            first || draining || lane.is_full(self.queue.max_batch_bytes)
+            lane.add(parcel, self.queue.max_batch_bytes) || draining
         };
         if wake {
             self.queue.wake.notify_one();
         }
-        outcome
+        Pushed::Held(outcome)
+    }
+
+    /// Sends a payload to the disk.
+    fn store(&self, payload: Payload, room: Room) -> oneshot::Receiver<Result<(), AppendError>> {
+        let (tell, told) = oneshot::channel();
+        let spool = {
+            let state = self.queue.lock();
+            let backlog = state.lanes[self.index].backlog.as_ref();
+            backlog.map(|backlog| backlog.spool.clone())
+        };
+        let Some(spool) = spool else {
+            // The one who waits is not there yet, but nobody else has the other end.
+            let _ = tell.send(Err(AppendError::Closed));
+            return told;
+        };
+        let (queue, index) = (self.queue.clone(), self.index);
+        let (bytes, items) = (payload.bytes().clone(), payload.items());
+        spool.append(
+            bytes,
+            items,
+            Box::new(move |result| {
+                let result = result.map(|located| queue.stored(index, &payload, room, located));
+                // Kept or not, whether or not somebody still waits to hear it.
+                let _ = tell.send(result);
+            }),
+        );
+        told
+    }
+
+    /// Counts a payload that the disk did not take while other destinations took theirs.
+    pub(super) fn not_stored(&self, payload: &Payload) {
+        let custody = self.queue.account.accept(payload.signal(), payload.items());
+        custody.dropped(DropReason::StorageFailed);
+    }
+
+    /// Says why the disk did not take a payload.
+    pub(super) fn complain(&self, payload: &Payload, error: &AppendError) {
+        if let Some(items) = self.queue.refusals.count(payload.items()) {
+            let exporter = self.queue.name.as_str();
+            warn!(exporter, items, "not taken by the storage: {error}");
+        }
     }
 
     /// Counts a payload for which there was no room while other destinations took it.
@@ -150,16 +207,22 @@ impl Lane {
 // === impl Queue ===
 
 impl Queue {
-    /// A queue that takes up at most `memory` bytes, and holds no more than its options say.
+    /// A queue that takes up at most `memory` bytes of memory, and holds no more than its options say.
+    /// One on disk takes nothing before it is open.
     pub(super) fn new(
         name: &str,
         account: Arc<Account>,
         options: &QueueOptions,
         memory: u64,
         max_batch_bytes: usize,
+        storage: Option<Storage>,
     ) -> Self {
+        let (size, memory) = match &storage {
+            Some(storage) => (storage.options.max_bytes, memory.min(WINDOW_BYTES)),
+            None => (memory, memory),
+        };
         let capacity = Capacity {
-            units: Budget::new(options.queue_size.unwrap_or(memory)),
+            units: Budget::new(options.queue_size.unwrap_or(size)),
             memory: Budget::new(memory),
         };
         Self {
@@ -172,18 +235,148 @@ impl Queue {
             block_on_overflow: options.block_on_overflow,
             wait_for_result: options.wait_for_result,
             max_batch_bytes,
+            storage,
             overflows: Throttle::default(),
+            refusals: Throttle::default(),
         }
+    }
+
+    /// Opens the logs of a queue on disk, and takes up what an earlier process has left in them.
+    /// Blocks as long as the disk does.
+    ///
+    /// # Errors
+    /// A log that cannot be opened.
+    pub(super) fn open(&self, context: &BuildContext) -> Result<(), StartError> {
+        let Some(storage) = &self.storage else {
+            return Ok(());
+        };
+        let mut state = self.lock();
+        for lane in &mut state.lanes {
+            let spool = Arc::new(Spool::open(&storage.options, &self.name, lane.signal)?);
+            let capacity = storage.options.max_bytes;
+            spool.register(&context.registry, &self.name, lane.signal, capacity);
+            let pending = spool.handle().pending();
+            if pending.records > 0 {
+                let (exporter, signal) = (self.name.as_str(), lane.signal.name());
+                let Mark { items, bytes, .. } = pending;
+                info!(exporter, signal, items, bytes, "recovered from the storage");
+            }
+            let backlog = Backlog::recover(
+                spool,
+                storage.memory.clone(),
+                &self.account,
+                lane.signal,
+                |pending| self.capacity.units.reserve_over(self.units_of(pending)),
+            );
+            lane.backlog = Some(backlog);
+        }
+        Ok(())
+    }
+
+    /// Closes the logs, and says what stays in them. Blocks as long as the disk does.
+    pub(super) fn close(&self) {
+        let logs: Vec<_> = self.lock().lanes.iter().filter_map(Waiting::log).collect();
+        for (signal, spool) in logs {
+            let (pending, directory) = spool.close();
+            let (exporter, signal) = (self.name.as_str(), signal.name());
+            let Mark { items, bytes, .. } = pending;
+            info!(
+                exporter,
+                signal, items, bytes, directory, "kept in the storage for the next start"
+            );
+        }
+    }
+
+    /// A payload is on disk.
+    fn stored(&self, index: usize, payload: &Payload, room: Room, located: Located) {
+        let custody = self
+            .account
+            .accept_stored(payload.signal(), payload.items());
+        let wake = {
+            let mut state = self.lock();
+            let (draining, abandoned) = (state.draining, state.abandoned);
+            let lane = &mut state.lanes[index];
+            let Some(backlog) = lane.backlog.as_mut().filter(|_| !abandoned) else {
+                return custody.keep();
+            };
+            let memory = match backlog.is_empty() {
+                true => self.capacity.memory.try_reserve(payload.memory()),
+                false => None,
+            };
+            if let Some(memory) = memory {
+                let parcel = Parcel {
+                    bytes: payload.bytes().clone(),
+                    custody,
+                    room: room.with_memory(memory),
+                    entered: Instant::now(),
+                    ticket: Some(Ticket::new(&backlog.spool, located.from, located.to)),
+                };
+                lane.add(parcel, self.max_batch_bytes) || draining
+            } else {
+                let units = room.into_units();
+                let units = units.unwrap_or_else(|| self.capacity.units.empty());
+                backlog.add(custody, units, located);
+                true
+            }
+        };
+        if wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Reads back a part of what is behind in a lane. Blocks as long as the disk does.
+    fn read_back(&self, index: usize) {
+        let errand = {
+            let mut state = self.lock();
+            let memory = &self.capacity.memory;
+            let free = memory.limit().saturating_sub(memory.used());
+            let backlog = state.lanes[index].backlog.as_mut();
+            backlog.and_then(|backlog| backlog.errand(free))
+        };
+        let Some(errand) = errand else { return };
+        let haul = errand.run();
+        let mut state = self.lock();
+        let lane = &mut state.lanes[index];
+        if let Some(backlog) = &mut lane.backlog {
+            let units = |amount| self.units_of(amount);
+            let parcels = backlog.unload(haul, &self.name, units, &self.capacity.memory);
+            for parcel in parcels {
+                lane.add(parcel, self.max_batch_bytes);
+            }
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Leaves on disk what is there, for the next process.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.abandoned = self.storage.is_some();
+        if state.abandoned {
+            state.lanes.iter_mut().for_each(Waiting::keep);
+        }
+        drop(state);
+        self.wake.notify_one();
     }
 
     pub(super) fn lane(self: &Arc<Self>, signal: Signal, batching: Option<Batching>) -> Lane {
         let mut state = self.lock();
+        let same = state.lanes.iter().position(|lane| lane.signal == signal);
+        if let (Some(index), Some(_)) = (same, &self.storage) {
+            let lane = &mut state.lanes[index];
+            lane.batching = lane.batching.or(batching);
+            return Lane {
+                queue: self.clone(),
+                index,
+            };
+        }
         state.lanes.push(Waiting {
             signal,
             batching,
             parcels: VecDeque::new(),
             items: 0,
             bytes: 0,
+            backlog: None,
         });
         Lane {
             queue: self.clone(),
@@ -202,14 +395,22 @@ impl Queue {
 
     /// What a payload takes up here.
     pub(super) fn size_of(&self, payload: &Payload) -> Size {
-        let units = match self.sizer {
-            Sizer::Requests => 1,
-            Sizer::Items => payload.items(),
-            Sizer::Bytes => payload.bytes().len() as u64,
+        let bytes = payload.bytes().len() as u64;
+        let units = self.units_of(Mark::default().after(payload.items(), bytes));
+        // What is on disk takes up memory only as far as there is some.
+        let memory = match &self.storage {
+            Some(_) => 0,
+            None => payload.memory(),
         };
-        Size {
-            units,
-            memory: payload.memory(),
+        Size { units, memory }
+    }
+
+    /// What an amount is in the unit of the sizer.
+    fn units_of(&self, amount: Mark) -> u64 {
+        match self.sizer {
+            Sizer::Requests => amount.records,
+            Sizer::Items => amount.items,
+            Sizer::Bytes => amount.bytes,
         }
     }
 
@@ -221,7 +422,7 @@ impl Queue {
     }
 
     /// The next batch; `None` when the queue is drained.
-    pub(super) async fn next(&self) -> Option<Load> {
+    pub(super) async fn next(self: &Arc<Self>) -> Option<Load> {
         loop {
             let (next, more) = self.take(Instant::now());
             match next {
@@ -230,6 +431,14 @@ impl Queue {
                         self.wake.notify_one();
                     }
                     return Some(load);
+                }
+                Next::ReadBack(index) => {
+                    if more {
+                        self.wake.notify_one();
+                    }
+                    let queue = self.clone();
+                    // A panic in there is told on the standard error output; the queue goes on.
+                    let _ = tokio::task::spawn_blocking(move || queue.read_back(index)).await;
                 }
                 Next::Done => {
                     // Consumers that came to wait after `drain` had woken everybody.
@@ -252,12 +461,27 @@ impl Queue {
             lanes,
             turn,
             draining,
+            ..
         } = &mut *state;
         let count = lanes.len();
         let mut deadline: Option<Instant> = None;
+        let mut unfinished = false;
+        let half_empty = self.capacity.memory.used() < self.capacity.memory.limit() / 2;
         for offset in 0..count {
             let index = (*turn + offset) % count;
             let lane = &mut lanes[index];
+            if let Some(backlog) = lane.backlog.as_ref().filter(|backlog| !backlog.is_empty()) {
+                match backlog.turn(now) {
+                    Turn::Now if half_empty || lane.parcels.is_empty() => {
+                        let more = lanes.iter().any(|lane| !lane.parcels.is_empty());
+                        return (Next::ReadBack(index), more);
+                    }
+                    Turn::Later(retry) => {
+                        deadline = Some(deadline.map_or(retry, |earliest| earliest.min(retry)));
+                    }
+                    Turn::Now | Turn::None => unfinished = true,
+                }
+            }
             let Some(due) = lane.due() else { continue };
             if *draining || due <= now || lane.is_full(self.max_batch_bytes) {
                 let load = lane.take(self.max_batch_bytes);
@@ -269,7 +493,7 @@ impl Queue {
         }
         let next = match deadline {
             Some(deadline) => Next::WaitUntil(deadline),
-            None if *draining => Next::Done,
+            None if *draining && !unfinished => Next::Done,
             None => Next::Wait,
         };
         (next, false)
@@ -284,6 +508,31 @@ impl Queue {
 // === impl Waiting ===
 
 impl Waiting {
+    /// Takes a parcel; says whether a consumer should look at it now.
+    fn add(&mut self, parcel: Parcel, max_bytes: usize) -> bool {
+        let first = self.parcels.is_empty();
+        self.items += parcel.custody.items();
+        self.bytes += parcel.bytes.len();
+        self.parcels.push_back(parcel);
+        first || self.is_full(max_bytes)
+    }
+
+    /// Its log, if it has one.
+    fn log(&self) -> Option<(Signal, Arc<Spool>)> {
+        let backlog = self.backlog.as_ref()?;
+        Some((self.signal, backlog.spool.clone()))
+    }
+
+    /// Lets go of everything that is on disk, and leaves it there.
+    fn keep(&mut self) {
+        let Some(backlog) = &mut self.backlog else {
+            return;
+        };
+        backlog.keep();
+        self.parcels.drain(..).for_each(Parcel::kept);
+        (self.items, self.bytes) = (0, 0);
+    }
+
     /// When the oldest parcel has waited long enough; `None` if there is none.
     fn due(&self) -> Option<Instant> {
         let oldest = self.parcels.front()?;
@@ -336,73 +585,6 @@ impl Waiting {
             parcels,
             limits,
         }
-    }
-}
-
-// === impl Load ===
-
-impl Load {
-    pub(super) fn items(&self) -> u64 {
-        self.parcels
-            .iter()
-            .map(|parcel| parcel.custody.items())
-            .sum()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.parcels.iter().map(|parcel| parcel.bytes.len()).sum()
-    }
-
-    /// The same items in loads within `limits`, as far as single items allow. What is small enough
-    /// stays as it is, without a copy.
-    pub(super) fn split(self, limits: Limits) -> Vec<Self> {
-        let signal = self.signal;
-        let mut loads: Vec<Self> = Vec::new();
-        let (mut items, mut bytes) = (0, 0);
-        for parcel in self.parcels {
-            for parcel in parcel.split(signal, limits) {
-                items += parcel.items();
-                bytes += parcel.bytes.len();
-                match loads.last_mut() {
-                    Some(load) if items <= limits.items && bytes <= limits.bytes => {
-                        load.parcels.push(parcel);
-                    }
-                    _ => {
-                        (items, bytes) = (parcel.items(), parcel.bytes.len());
-                        loads.push(Self {
-                            signal,
-                            parcels: vec![parcel],
-                            limits,
-                        });
-                    }
-                }
-            }
-        }
-        loads
-    }
-}
-
-// === impl Parcel ===
-
-impl Parcel {
-    fn items(&self) -> usize {
-        usize::try_from(self.custody.items()).unwrap_or(usize::MAX)
-    }
-
-    fn split(mut self, signal: Signal, limits: Limits) -> Vec<Self> {
-        if self.items() <= limits.items && self.bytes.len() <= limits.bytes {
-            return vec![self];
-        }
-        let mut parts = Vec::new();
-        for (bytes, items) in spanmesh_otlp::split_within(signal, &self.bytes, limits) {
-            parts.push(Self {
-                bytes: bytes.into(),
-                custody: self.custody.split(items as u64),
-                room: self.room.clone(),
-                entered: self.entered,
-            });
-        }
-        parts
     }
 }
 

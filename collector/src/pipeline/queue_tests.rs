@@ -14,6 +14,7 @@ fn queue(max_batch_bytes: usize) -> Arc<Queue> {
         &options,
         1_000_000,
         max_batch_bytes,
+        None,
     ))
 }
 
@@ -45,7 +46,7 @@ async fn push(lane: &Lane, items: u8) {
     let Some(Vacancy::Room(room)) = rooms.into_iter().next() else {
         panic!("there is no room")
     };
-    assert!(lane.push(&payload, room).is_none());
+    assert!(matches!(lane.push(&payload, room), Pushed::Held(None)));
 }
 
 fn sizes(load: Load) -> Vec<u64> {

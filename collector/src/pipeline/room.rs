@@ -30,8 +30,8 @@ pub(super) struct Size {
 /// destinations of the same payload share. Given back when the last part of it is gone.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
-    _queue: Arc<Space>,
-    _memory: Arc<Reservation>,
+    queue: Arc<Space>,
+    memory: Arc<Reservation>,
 }
 
 /// Whether there is room for a payload in one queue.
@@ -104,8 +104,8 @@ pub(super) async fn reserve(
             };
             if let Some(part) = part {
                 vacancies[index] = Vacancy::Room(Room {
-                    _queue: Arc::new(part),
-                    _memory: memory.clone(),
+                    queue: Arc::new(part),
+                    memory: memory.clone(),
                 });
             }
         }
@@ -135,6 +135,35 @@ async fn spaces(demands: &[Demand<'_>], gate: &Gate) -> Vec<Option<Space>> {
             () = demand.queue.capacity().vacant(demand.size) => {}
             () = gate.hurried() => waits = false,
         }
+    }
+}
+
+// === impl Room ===
+
+impl Room {
+    /// Room for what was on a disk, and is in memory now.
+    pub(super) fn new(units: Reservation, memory: Reservation, process: Reservation) -> Self {
+        Self {
+            queue: Arc::new(Space { units, memory }),
+            memory: Arc::new(process),
+        }
+    }
+
+    /// The same room, and memory in the queue.
+    pub(super) fn with_memory(self, memory: Reservation) -> Self {
+        // A room that has not been in a queue yet has no parts.
+        match Arc::try_unwrap(self.queue) {
+            Ok(Space { units, .. }) => Self {
+                queue: Arc::new(Space { units, memory }),
+                memory: self.memory,
+            },
+            Err(queue) => Self { queue, ..self },
+        }
+    }
+
+    /// What it takes up of the queue, without the memory, which is given back.
+    pub(super) fn into_units(self) -> Option<Reservation> {
+        Arc::into_inner(self.queue).map(|space| space.units)
     }
 }
 

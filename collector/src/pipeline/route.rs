@@ -90,6 +90,11 @@ impl Route {
             .min_by_key(|limiter| limiter.limits().hard)
     }
 
+    /// Whether it leads to a queue on disk.
+    pub(super) fn stores(&self) -> bool {
+        self.lanes.iter().any(Lane::is_stored) || self.onward.iter().any(Self::stores)
+    }
+
     /// Accounts for items that will not come to any destination behind this pipeline.
     fn left_out(&self, signal: Signal, sampled_out: u64, dropped: u64) {
         for lane in &self.lanes {

@@ -26,6 +26,7 @@ impl FinalAccount {
         let mut sums = Totals::default();
         for (_, _, totals) in &self.destinations {
             sums.accepted += totals.accepted;
+            sums.recovered += totals.recovered;
             sums.sent += totals.sent;
             sums.sampled_out += totals.sampled_out;
             sums.queued += totals.queued;
@@ -44,6 +45,7 @@ impl FinalAccount {
         for (exporter, signal, totals) in &self.destinations {
             let Totals {
                 accepted,
+                recovered,
                 sent,
                 sampled_out,
                 queued,
@@ -54,6 +56,7 @@ impl FinalAccount {
                 exporter,
                 signal = signal.name(),
                 accepted,
+                recovered,
                 sent,
                 sampled_out,
                 dropped,
@@ -66,6 +69,7 @@ impl FinalAccount {
             received = self.received,
             refused = self.refused,
             accepted = totals.accepted,
+            recovered = totals.recovered,
             sent = totals.sent,
             sampled_out = totals.sampled_out,
             dropped = dropped_text(&totals),

@@ -182,6 +182,7 @@ impl Plan {
         let telemetry = read_telemetry(&document.telemetry, &mut warnings);
         let telemetry = problems.note(telemetry).unwrap_or_default();
         check_signals(&document.pipelines, &processors, &exporters, &mut problems);
+        check_storages(&document.exporters, &exporters, &extensions, &mut problems);
         let pipelines = document.pipelines.into_iter().map(|entry| Pipeline {
             signal: entry.signal,
             receivers: ids(entry.receivers),
@@ -341,6 +342,29 @@ fn check_signals(
                     &lack,
                 );
             }
+        }
+    }
+}
+
+/// Every queue on disk has a storage that is in use.
+fn check_storages(
+    entries: &[Entry],
+    exporters: &[(ComponentId, Box<dyn ExporterConfig>)],
+    extensions: &[(ComponentId, Box<dyn ExtensionConfig>)],
+    problems: &mut Problems,
+) {
+    for (id, exporter) in exporters {
+        let Some(storage) = exporter.delivery().queue.storage else {
+            continue;
+        };
+        let message = match extensions.iter().find(|(other, _)| *other == storage) {
+            Some((_, extension)) if extension.storage().is_some() => continue,
+            Some(_) => format!("the extension \"{storage}\" is not a storage"),
+            None => format!("the storage \"{storage}\" is not in \"service::extensions\""),
+        };
+        if let Some(entry) = entries.iter().find(|entry| entry.id == *id) {
+            let path = format!("exporters::{id}::sending_queue::storage");
+            problems.push(Problem::new(&entry.place, path, message));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The running collector.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::plan::Plan;
 use crate::config::ComponentId;
 use crate::pipeline::{
     Budget, BuildContext, Destination, Extension, Gate, Intake, Intakes, Phase, Readiness,
-    Receiver, ReceiverContext, StartError, default_limit,
+    Receiver, ReceiverContext, StartError, Storage, StorageOptions, default_limit,
 };
 use crate::telemetry::{Registry, register_process};
 use crate::transport::Server;
@@ -122,7 +123,7 @@ impl Service {
         for (destination, _) in &self.destinations {
             for signal in Signal::all() {
                 let totals = destination.account().totals(signal);
-                if totals.accepted > 0 {
+                if totals.accepted + totals.recovered > 0 {
                     let id = destination.id().to_owned();
                     account.destinations.push((id, signal, totals));
                 }
@@ -151,6 +152,11 @@ impl Service {
         let memory = Budget::new(graph.memory_limit(default_limit()));
         self.register_memory(&memory);
         graph.watch_memory(&memory);
+        let storages: BTreeMap<ComponentId, StorageOptions> = plan
+            .extensions
+            .iter()
+            .filter_map(|(id, config)| Some((id.clone(), config.storage()?)))
+            .collect();
         for (id, config) in plan.extensions {
             let extension = config.start(self.context(&id)).await?;
             self.extensions.push((id.to_string(), extension));
@@ -162,7 +168,15 @@ impl Service {
             let options = config.delivery();
             let exporter = config.build(&context)?;
             let phase = self.phase.subscribe();
-            let destination = Destination::new(&context, exporter, options, share as u64, phase);
+            let storage = options.queue.storage.as_ref();
+            let storage = storage
+                .and_then(|id| storages.get(id))
+                .map(|options| Storage {
+                    options: options.clone(),
+                    memory: memory.clone(),
+                });
+            let share = share as u64;
+            let destination = Destination::new(&context, exporter, options, share, storage, phase);
             destinations.insert(id, destination);
         }
         // All ports are open before anything is received, or changed that another collector may use.
@@ -175,7 +189,8 @@ impl Service {
             };
             bound.push((id.to_string(), config.bind(context).await?));
         }
-        for destination in destinations.into_values() {
+        for (id, destination) in destinations {
+            destination.open(self.context(&id)).await?;
             let tasks = destination.start()?;
             self.destinations.push((destination, tasks));
         }
