@@ -1,0 +1,154 @@
+"""Queues on disk: what is acknowledged is delivered, whatever happens to the process."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from rig.collector import Collector, Metrics, Ports, configuration
+from rig.process import Run, wait_for
+from rig.sink import ACCEPT, Behaviour, Sink
+
+SPANS = 20
+"""In each request."""
+
+
+class Client:
+    """Sends spans of ids of their own from several threads, and keeps the ids that were taken."""
+
+    def __init__(self, port: int, threads: int = 4) -> None:
+        self.acknowledged: set[bytes] = set()
+        self.refused = 0
+        self._target = f"127.0.0.1:{port}"
+        self._lock = threading.Lock()
+        self._next = 0
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the load, and wait for the last answers."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
+        with grpc.insecure_channel(self._target, options) as channel:
+            stub = trace_service_pb2_grpc.TraceServiceStub(channel)
+            while not self._stopping.is_set():
+                request, ids = self._request()
+                try:
+                    answer = stub.Export(request, timeout=5)
+                except grpc.RpcError as error:
+                    self.refused += error.code() is grpc.StatusCode.UNAVAILABLE
+                    time.sleep(0.01)
+                    continue
+                assert answer.partial_success.rejected_spans == 0
+                with self._lock:
+                    self.acknowledged.update(ids)
+
+    def _request(self) -> tuple[trace_service_pb2.ExportTraceServiceRequest, list[bytes]]:
+        with self._lock:
+            first = self._next + 1
+            self._next += SPANS
+        request = trace_service_pb2.ExportTraceServiceRequest()
+        scope = request.resource_spans.add().scope_spans.add()
+        ids = [number.to_bytes(8, "big") for number in range(first, first + SPANS)]
+        for span_id in ids:
+            span = scope.spans.add(name="work", span_id=span_id, trace_id=span_id * 2)
+            span.start_time_unix_nano = 1
+            span.end_time_unix_nano = 2
+        return request, ids
+
+
+def stored(run: Run, ports: Ports, sink: Sink) -> dict[str, Any]:
+    """Return a configuration whose one queue is on disk."""
+    exporter = {
+        "endpoint": f"127.0.0.1:{sink.port}",
+        "tls": {"insecure": True},
+        "retry_on_failure": {"initial_interval": "50ms", "max_interval": "200ms"},
+        "sending_queue": {"storage": "file_storage"},
+    }
+    document = configuration(ports, {"otlp_grpc": exporter})
+    document["extensions"]["file_storage"] = {"directory": str(run.directory / "storage")}
+    document["service"]["extensions"].append("file_storage")
+    return document
+
+
+def balanced(metrics: Metrics) -> bool:
+    """Whether the account of the exporter is closed, and nothing waits."""
+
+    def total(name: str) -> int:
+        return metrics.total(f"spanmesh_account_{name}_items", exporter="otlp_grpc")
+
+    left = total("sent") + total("sampled_out") + total("dropped")
+    assert total("accepted") + total("recovered") == left + total("queued")
+    assert total("dropped") == 0
+    return total("queued") == 0
+
+
+def arrived(sink: Sink) -> set[bytes]:
+    return {bytes.fromhex(span.span_id) for span in sink.telemetry().spans}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.soak)])
+def test_a_killed_collector_loses_nothing_that_it_acknowledged(
+    run: Run, sink: Sink, rounds: int
+) -> None:
+    ports = Ports.free()
+    collector = Collector(run, stored(run, ports, sink), ports=ports)
+    client = Client(ports.grpc)
+    try:
+        for number in range(rounds):
+            # Every second time the destination is down, so that the queue is long.
+            down = Behaviour(fail=grpc.StatusCode.UNAVAILABLE)
+            sink.behaviour = down if number % 2 == 0 else ACCEPT
+            before = len(client.acknowledged)
+            time.sleep(random.uniform(0.3, 1.5))
+            wait_for(lambda b=before: len(client.acknowledged) > b, "the collector took spans")
+            collector.process.send_signal(signal.SIGKILL)
+            assert collector.process.wait(10) == -signal.SIGKILL
+            collector.start()
+    finally:
+        client.stop()
+    sink.behaviour = ACCEPT
+    wait_for(lambda: balanced(collector.metrics()), "everything was delivered", 60)
+    lost = client.acknowledged - arrived(sink)
+    assert not lost, f"{len(lost)} of {len(client.acknowledged)} acknowledged spans are lost"
+    assert collector.stop() == 0
+
+
+def test_a_collector_that_stops_keeps_what_it_could_not_deliver(run: Run) -> None:
+    ports = Ports.free()
+    sink = Sink()
+    collector = Collector(run, stored(run, ports, sink), ports=ports)
+    client = Client(ports.grpc)
+    try:
+        wait_for(lambda: len(client.acknowledged) >= 1000, "the collector took spans")
+        assert collector.stop() == 0
+    finally:
+        client.stop()
+    kept = len(client.acknowledged)
+    log = collector.process.log.read_text()
+    assert "kept in the storage for the next start" in log
+    account = next(line for line in log.splitlines() if " account received=" in line)
+    queued = int(account.split("queued=")[1].split()[0])
+    # A client that was cut off may not have heard that its spans were taken.
+    assert kept <= queued <= kept + 4 * SPANS
+    with sink:
+        collector.start()
+        wait_for(lambda: balanced(collector.metrics()), "everything was delivered", 60)
+        assert client.acknowledged <= arrived(sink)
+        metrics = collector.metrics()
+        assert metrics.total("spanmesh_account_recovered_items") == queued
+        assert metrics.total("spanmesh_storage_pending_items") == 0
+        assert collector.stop() == 0
