@@ -31,7 +31,8 @@ pub struct Member<'a> {
 /// What is no member is passed over. What is beyond [`MAX_MEMBERS`] or [`MAX_BYTES`] is not read,
 /// and no member is read in part.
 pub fn members<C: Carrier + ?Sized>(carrier: &C) -> impl Iterator<Item = Member<'_>> {
-    let mut room = MAX_BYTES;
+    // No comma comes after the last member.
+    let mut room = MAX_BYTES + 1;
     carrier
         .values(header::BAGGAGE)
         .flat_map(|value| value.split(|byte| *byte == b','))
@@ -172,6 +173,9 @@ mod tests {
         assert_eq!(read(&[&many.join(",")]).len(), MAX_MEMBERS);
         let long = format!("a=1,b={},c=3", "x".repeat(MAX_BYTES));
         check(&[&long], &[("a", "1")]);
+        let whole = format!("a={}", "x".repeat(MAX_BYTES - 2));
+        assert_eq!(read(&[&whole]).len(), 1);
+        assert!(read(&[&format!("{whole}x")]).is_empty());
     }
 
     proptest! {
@@ -189,7 +193,7 @@ mod tests {
             let encoded: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
             let header = format!("key={encoded}");
             let found = read(&[&header]);
-            let expected = (header.len() < MAX_BYTES).then(|| ("key".to_owned(), value));
+            let expected = (header.len() <= MAX_BYTES).then(|| ("key".to_owned(), value));
             prop_assert_eq!(found, Vec::from_iter(expected));
         }
     }
