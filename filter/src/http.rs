@@ -11,7 +11,7 @@ use spanmesh_trace_context::SpanId;
 
 use crate::access_log::AccessLog;
 use crate::capture::Captured;
-use crate::config::Role;
+use crate::config::{Config, Role};
 use crate::export::Signal;
 use crate::host::Host;
 use crate::kept::Kept;
@@ -55,6 +55,8 @@ struct Seen {
     sampled: bool,
     /// On a gateway, the id of the upstream's side.
     upstream: Option<SpanId>,
+    /// Whether the boundary lets the request's baggage in.
+    trusts_baggage: bool,
 }
 
 impl Http {
@@ -82,7 +84,7 @@ impl Http {
         }
         let mut seen = active.seen(&headers, hop);
         if active.is_recorded(&seen) {
-            let captured = active.captured(&headers);
+            let captured = active.captured(&headers, &seen);
             let value_limit = active.config.value_limit;
             seen.kept = Kept::new(&request, captured, value_limit, &active.kept_bytes);
         }
@@ -102,7 +104,7 @@ impl Http {
                     Some(kept) => active.record(host, &seen, &kept.request(), kept.captured()),
                     None if active.is_recorded(&seen) => {
                         let headers = host.request_headers();
-                        let captured = active.captured(&headers);
+                        let captured = active.captured(&headers, &seen);
                         active.record(host, &seen, &Request::new(&headers), &captured)
                     }
                     None => active.record(host, &seen, &Request::default(), &Captured::default()),
@@ -115,7 +117,7 @@ impl Http {
                     return false;
                 }
                 let seen = active.seen(&headers, active.hop(host, &headers, &request));
-                active.record(host, &seen, &request, &active.captured(&headers))
+                active.record(host, &seen, &request, &active.captured(&headers, &seen))
             }
         }
     }
@@ -134,6 +136,7 @@ impl Active {
 
     /// What is remembered of a request, but for its headers.
     fn seen(&self, headers: &Pairs, hop: Option<Hop>) -> Seen {
+        let trusts_baggage = hop.as_ref().is_none_or(|hop| !hop.strips_baggage());
         match hop {
             Some(Hop {
                 identity,
@@ -146,6 +149,7 @@ impl Active {
                 has_span: true,
                 sampled,
                 upstream,
+                trusts_baggage,
             },
             None => {
                 let identity = propagation::caller(headers, &self.config.formats, &self.stats);
@@ -155,6 +159,7 @@ impl Active {
                     has_span: false,
                     sampled: false,
                     upstream: None,
+                    trusts_baggage,
                 }
             }
         }
@@ -180,10 +185,13 @@ impl Active {
         seen.sampled || (seen.has_span && self.config.keep.is_on())
     }
 
-    fn captured(&self, headers: &Pairs) -> Captured {
-        self.config
-            .capture
-            .request(headers, self.config.value_limit)
+    fn captured(&self, headers: &Pairs, seen: &Seen) -> Captured {
+        let Config {
+            capture,
+            value_limit,
+            ..
+        } = &self.config;
+        capture.request(headers, seen.trusts_baggage, *value_limit)
     }
 
     /// The access log records' configuration, if the current stream has one.

@@ -138,6 +138,11 @@ impl Hop {
         })
     }
 
+    /// Whether the boundary takes the request's baggage away.
+    pub(crate) fn strips_baggage(&self) -> bool {
+        self.passage.strips_baggage
+    }
+
     /// Writes the context of this hop's span into the request.
     pub(crate) fn inject(&self, host: &impl Host, request_headers: &Pairs, formats: &[Format]) {
         let has = |name: &str| request_headers.values(name).next().is_some();

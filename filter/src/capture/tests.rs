@@ -194,3 +194,50 @@ fn the_values_of_one_name_stand_together_however_they_arrived() {
         ],
     );
 }
+
+#[test]
+fn a_pattern_captures_nothing_that_is_called_a_secret() {
+    let script = with_headers(&[
+        ("x-goog-api-key", "s"),
+        ("x-vault-token", "s"),
+        ("x-amz-security-token", "s"),
+        ("x-goog-iap-jwt-assertion", "s"),
+        ("x-original-authorization", "s"),
+        ("x-plain", "p"),
+    ]);
+    check(
+        r#"{"capture": {"request_headers": ["x-*", "x-vault-token"]}}"#,
+        &script,
+        &[
+            ("http.request.header.x-goog-api-key", None),
+            // Its exact name was given.
+            ("http.request.header.x-vault-token", Some(r#"["s"]"#)),
+            ("http.request.header.x-amz-security-token", None),
+            ("http.request.header.x-goog-iap-jwt-assertion", None),
+            ("http.request.header.x-original-authorization", None),
+            ("http.request.header.x-plain", Some(r#"["p"]"#)),
+        ],
+    );
+    for name in super::SECRETS {
+        assert!(super::may_be_secret(name.as_bytes()), "{name}");
+    }
+}
+
+#[test]
+fn baggage_that_the_boundary_takes_away_is_not_captured() {
+    let script = with_headers(&[("baggage", "tenant=forged"), ("x-a", "1")]);
+    let document = |strip: &str| {
+        format!(
+            r#"{{"capture": {{"request_headers": ["x-a"], "baggage": ["tenant"]}},
+                "trust": [{{"action": "restart"{strip}}}]}}"#
+        )
+    };
+    let header = ("http.request.header.x-a", Some(r#"["1"]"#));
+    let stripped = [("tenant", None), header];
+    check(&document(r#", "baggage": "strip""#), &script, &stripped);
+    check(
+        &document(""),
+        &script,
+        &[("tenant", Some("forged")), header],
+    );
+}
