@@ -49,7 +49,7 @@ impl Host for Proxy {
         let value = returned(|data, size| unsafe {
             abi::proxy_get_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), data, size)
         });
-        // Envoy answers Ok and nothing where there is no such header.
+        // Not every proxy answers NotFound where there is no such header: some give nothing.
         value.ok().filter(|value| !value.is_empty())
     }
 
