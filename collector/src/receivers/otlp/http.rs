@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
@@ -41,6 +41,12 @@ struct Failure {
     header: Option<(header::HeaderName, HeaderValue)>,
 }
 
+/// Why a body was not read to its end.
+enum Unread {
+    Failed(Failure),
+    Refused(Refusal),
+}
+
 /// Why a body was not decompressed.
 enum Unreadable {
     Body(DecompressError),
@@ -59,6 +65,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a client may pause within a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the rest of a body that is refused is read.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 // === impl HttpService ===
 
@@ -146,8 +155,18 @@ impl HttpService {
             return Err(Failure::unsupported(message).with(header::ACCEPT_ENCODING, supported));
         };
         let client = client(&request, self.include_metadata);
-        let mut hold = intake.begin()?;
-        let body = read_body(request.into_body(), self.max_body_bytes, &mut hold).await?;
+        // Whoever asks before sending a body gets the answer without having sent it.
+        let is_sending =
+            request.version() < Version::HTTP_2 && !request.headers().contains_key(header::EXPECT);
+        let mut body = request.into_body();
+        let read = match intake.begin() {
+            Ok(hold) => read_body(&mut body, self.max_body_bytes, hold).await,
+            Err(refusal) => Err(Unread::Refused(refusal)),
+        };
+        if is_sending && matches!(read, Err(Unread::Refused(_))) {
+            discard(body, self.max_body_bytes).await;
+        }
+        let (body, mut hold) = read?;
         let compressed = body.len();
         let body = decompress(encoding, body, self.max_body_bytes, |size| {
             let resized = hold.resize((compressed + size) as u64);
@@ -254,6 +273,27 @@ impl Failure {
     }
 }
 
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Refusal> for Unread {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Unread> for Failure {
+    fn from(error: Unread) -> Self {
+        match error {
+            Unread::Failed(failure) => failure,
+            Unread::Refused(refusal) => refusal.into(),
+        }
+    }
+}
+
 impl From<DecompressError> for Unreadable {
     fn from(error: DecompressError) -> Self {
         Self::Body(error)
@@ -290,25 +330,29 @@ impl From<Refusal> for Failure {
 /// Reads a body of at most `limit` bytes. One that says that it is longer is not read at all. `hold`
 /// grows with what has been read, not to what is announced: memory that nothing was written to is not
 /// taken up yet.
-async fn read_body(mut body: Incoming, limit: usize, hold: &mut Hold) -> Result<Bytes, Failure> {
+async fn read_body(
+    body: &mut Incoming,
+    limit: usize,
+    mut hold: Hold,
+) -> Result<(Bytes, Hold), Unread> {
     if body.size_hint().lower() > limit as u64 {
-        return Err(Failure::too_large(limit));
+        return Err(Failure::too_large(limit).into());
     }
     let mut whole = Bytes::new();
     let mut parts = Vec::new();
     loop {
         let Ok(frame) = tokio::time::timeout(BODY_TIMEOUT, body.frame()).await else {
             let message = format!("the body did not go on within {BODY_TIMEOUT:?}");
-            return Err(Failure::unavailable(message, RETRY_AFTER));
+            return Err(Failure::unavailable(message, RETRY_AFTER).into());
         };
         let data = match frame {
             None => break,
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            Some(Err(error)) => return Err(Failure::malformed("", &error)),
+            Some(Err(error)) => return Err(Failure::malformed("", &error).into()),
         };
         let size = whole.len() + parts.len() + data.len();
         if size > limit {
-            return Err(Failure::too_large(limit));
+            return Err(Failure::too_large(limit).into());
         }
         hold.resize(size as u64)?;
         if whole.is_empty() && parts.is_empty() {
@@ -323,11 +367,29 @@ async fn read_body(mut body: Incoming, limit: usize, hold: &mut Hold) -> Result<
         }
         parts.extend_from_slice(&data);
     }
-    Ok(if parts.is_empty() {
+    let whole = if parts.is_empty() {
         detached(whole)
     } else {
         compact(parts)
-    })
+    };
+    Ok((whole, hold))
+}
+
+/// Reads what is left of a body of at most `limit` bytes, and keeps nothing of it. A connection over
+/// HTTP/1.1 would be closed otherwise, and a client that is still sending would never see when to
+/// come back.
+async fn discard(mut body: Incoming, limit: usize) {
+    let reading = async {
+        let mut size = 0;
+        while size <= limit {
+            match body.frame().await {
+                Some(Ok(frame)) => size += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) | None => return,
+            }
+        }
+    };
+    // Whoever takes longer does without the answer.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 /// A body that keeps no buffer alive that is much larger than itself.
