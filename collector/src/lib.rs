@@ -2,9 +2,8 @@
 //! without losing any.
 //!
 //! Imports run downwards only: `main` → [`service`] → components ([`receivers`], [`processors`],
-//! [`connectors`], [`exporters`], [`extensions`]) → [`transport`] and
-//! [`actions`] → [`pipeline`] → [`config`] and
-//! [`telemetry`] → the crates of the workspace. Components never import each other.
+//! [`connectors`], [`exporters`], [`extensions`]) → [`transport`] and [`actions`] → [`pipeline`] →
+//! [`config`] and [`telemetry`] → the crates of the workspace. Components never import each other.
 #![forbid(unsafe_code)]
 
 pub mod actions;

@@ -2,6 +2,7 @@
 
 use super::super::account::Account;
 use super::super::component::{Processed, Processor};
+use super::super::limiter::{Limiter, MemoryLimits, Pressure};
 use super::super::options::{QueueOptions, Sizer};
 use super::super::queue::{Lane, Queue};
 use super::super::route::Step;
@@ -159,6 +160,95 @@ async fn what_processors_leave_out_is_accounted_for() {
     assert_eq!((totals.accepted, totals.sampled_out), (2, 1));
     assert_eq!(totals.dropped, [(DropReason::Processor, 1)]);
     assert_eq!(totals.queued, 0);
+}
+
+#[tokio::test]
+async fn new_requests_are_refused_at_the_soft_limit_and_others_at_the_hard_one() {
+    let destination = destination(1000);
+    let size = payload().memory();
+    let limits = |hard: u64| MemoryLimits {
+        soft: size,
+        hard,
+        check_interval: Duration::from_secs(3600),
+        fails_readiness: false,
+    };
+    let registry = Registry::default();
+    let limiter = Limiter::new(limits(2 * size)).counted("m", Signal::Traces, &registry);
+    let mut generous = intake(&[&destination], 100 * size);
+    // The limiter of a pipeline behind a connector counts, and the strictest one does.
+    let route = &mut Arc::get_mut(&mut generous.inner).unwrap().routes[0];
+    route.limiter = Some(Limiter::new(limits(50 * size)));
+    let mut behind = route.clone();
+    behind.limiter = Some(limiter.clone());
+    behind.lanes.clear();
+    route.onward.push(behind);
+    let routes = generous.inner.routes.clone();
+    let (memory, gate) = (generous.inner.memory.clone(), Gate::new());
+    let intake = Intake::new(Signal::Traces, routes, memory.clone(), gate);
+
+    let (early, late) = (intake.begin().unwrap(), intake.begin().unwrap());
+    intake.admit(payload(), early).await.unwrap();
+    assert_eq!(limiter.pressure(&memory), Pressure::Soft);
+    let refusal = intake.begin().unwrap_err();
+    assert_eq!(refusal, Refusal::overloaded(Overload::MemoryUsedUp));
+    // One that had begun may go on.
+    intake.admit(payload(), late).await.unwrap();
+    assert_eq!(memory.used(), 2 * size);
+    deliver_one(&destination).await;
+    deliver_one(&destination).await;
+    assert_eq!(limiter.pressure(&memory), Pressure::None);
+
+    let (early, late) = (intake.begin().unwrap(), intake.begin().unwrap());
+    let mut third = intake.begin().unwrap();
+    intake.admit(payload(), early).await.unwrap();
+    intake.admit(payload(), late).await.unwrap();
+    assert_eq!(
+        third.resize(1),
+        Err(Refusal::overloaded(Overload::MemoryUsedUp))
+    );
+    assert_eq!(limiter.pressure(&memory), Pressure::Hard);
+    let refusal = intake.admit(payload(), third).await.unwrap_err();
+    assert_eq!(refusal.retry_after(), Some(RETRY_AFTER));
+    let metrics = registry.encode();
+    for (outcome, items) in [("accepted", 8), ("refused", 2)] {
+        let series = format!(
+            "otelcol_processor_memory_limiter_{outcome}_spans{{processor=\"m\"}} {items}\n"
+        );
+        assert!(metrics.contains(&series), "{series} not in {metrics}");
+    }
+    assert_eq!(intake.hold().resize(2 * size + 1), Err(Refusal::TooLarge));
+}
+
+#[tokio::test]
+async fn what_processors_add_takes_up_memory() {
+    /// Says the same twice.
+    struct Double;
+    impl Processor for Double {
+        fn process(&self, payload: Payload) -> Processed {
+            let bytes = payload.bytes().repeat(2);
+            let items = 2 * payload.items();
+            Processed::whole(payload.rewritten(bytes, items))
+        }
+    }
+    let (plain, doubled) = (destination(100), destination(100));
+    let both = intake(&[&plain, &doubled], 1_000_000);
+    let mut routes = vec![both.inner.routes[0].clone(), both.inner.routes[0].clone()];
+    routes[0].lanes = vec![plain.lane.clone()];
+    routes[1].lanes = vec![doubled.lane.clone()];
+    routes[1].steps.push(Step::new(Arc::new(Double)));
+    let memory = both.inner.memory.clone();
+    let intake = Intake::new(Signal::Traces, routes.clone(), memory.clone(), Gate::new());
+    intake.admit(payload(), intake.hold()).await.unwrap();
+    let size = payload().memory();
+    let larger = size + payload().bytes().len() as u64;
+    assert_eq!(memory.used(), size + larger);
+    assert_eq!(doubled.account.totals(Signal::Traces).accepted, 4);
+    // What does not fit after processing is refused, and nobody has taken a part of it.
+    let tight = Budget::new(size + larger - 1);
+    let intake = Intake::new(Signal::Traces, routes, tight, Gate::new());
+    let refusal = intake.admit(payload(), intake.hold()).await.unwrap_err();
+    assert_eq!(refusal, Refusal::TooLarge);
+    assert_eq!(plain.account.totals(Signal::Traces).accepted, 2);
 }
 
 async fn deliver_one(destination: &Destination) {
