@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use spanmesh_collector::config::Form;
-use spanmesh_collector::service::{DEFAULT_CONFIG, Input, Service};
+use spanmesh_collector::service::{DEFAULT_CONFIG, Input, Service, Watch};
 use spanmesh_collector::telemetry::logs;
 use spanmesh_collector::{connectors, exporters, extensions, processors, receivers};
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,6 +28,10 @@ struct Arguments {
     /// times.
     #[arg(long, value_name = "KEY=VALUE", global = true)]
     set: Vec<String>,
+
+    /// Read the configuration again when one of its files changes.
+    #[arg(long)]
+    watch: bool,
 
     /// How many seconds what waits may take to be delivered when the collector stops.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, global = true)]
@@ -91,7 +95,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), String> {
-    let (plan, _files) = input(arguments)?.plan();
+    let input = input(arguments)?;
+    let (plan, files) = input.plan();
     let plan = plan.map_err(|problems| problems.to_string())?;
     logs::start(&plan.telemetry().logs);
     for warning in plan.warnings() {
@@ -105,21 +110,28 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(unavailable)?;
-        let service = Service::start(plan)
+        let mut service = Service::start(plan)
             .await
             .map_err(|error| error.to_string())?;
-        let mut warned = false;
+        let mut watch = Watch::new(files);
+        if arguments.watch && watch.is_pointless() {
+            warn!("--watch changes nothing: the configuration is not in files");
+        }
         let name = loop {
             tokio::select! {
                 _ = terminate.recv() => break "SIGTERM",
                 _ = interrupt.recv() => break "SIGINT",
-                _ = hangup.recv() => {
-                    if !warned {
-                        warn!("SIGHUP changes nothing: reload is not available in this version");
-                    }
-                    warned = true;
+                _ = hangup.recv() => info!("SIGHUP: reading the configuration again"),
+                () = watch.changed(), if arguments.watch => {
+                    info!("a file of the configuration has changed: reading it again");
                 }
             }
+            let (plan, files) = input.plan();
+            service
+                .reload(plan)
+                .await
+                .map_err(|error| error.to_string())?;
+            watch = Watch::new(files);
         };
         info!(signal = name, "stopping");
         service.stop(drain_timeout).await;

@@ -36,9 +36,14 @@ struct Running {
 
 impl Running {
     fn start(config: &Path) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    fn start_with(config: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(["--drain-timeout", "1", "--config"])
             .arg(config)
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -170,21 +175,81 @@ fn it_prints_what_arrives_and_says_where_everything_went() {
     }
 }
 
+const REQUEST: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"GET /cart"}]}]}]}"#;
+
 #[test]
-fn a_hangup_changes_nothing() {
+fn a_hangup_takes_over_what_the_file_says_now() {
     let file = config(CONFIG);
     let mut running = Running::start(file.path());
-    running.signal("HUP");
-    assert!(running.next_line().contains("reload is not available"));
-    running.signal("HUP");
     let otlp = running.address("transport=\"http\"");
-    let request = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"GET /cart"}]}]}]}"#;
-    assert!(http(otlp, "POST /v1/traces", request).starts_with("HTTP/1.1 200"));
+    let metrics = running.address("serving metrics");
+    let post = || assert!(http(otlp, "POST /v1/traces", REQUEST).starts_with("HTTP/1.1 200"));
+    post();
+    std::fs::write(file.path(), CONFIG.replace("normal", "basic")).unwrap();
+    running.signal("HUP");
+    while !running.next_line().contains("the new configuration runs") {}
+    post();
+
+    std::fs::write(file.path(), CONFIG.replace("verbosity", "verbose")).unwrap();
+    running.signal("HUP");
+    let line = loop {
+        let line = running.next_line();
+        if line.contains("the former configuration runs on") {
+            break line;
+        }
+    };
+    assert!(
+        line.contains(":8:11: exporters::debug: unknown key \"verbose\""),
+        "{line}"
+    );
+    post();
+    let text = http(metrics, "GET /metrics", "");
+    for line in [
+        "spanmesh_config_reloads{result=\"success\"} 1",
+        "spanmesh_config_reloads{result=\"failure\"} 1",
+        "spanmesh_config_last_reload_successful 0",
+    ] {
+        assert!(text.contains(line), "{line} not in {text}");
+    }
+
+    running.signal("TERM");
+    let (code, output, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(
+        log.contains("account received=3 refused=0 accepted=3 recovered=0 sent=3 "),
+        "{log}"
+    );
+    let lines: Vec<_> = output.lines().collect();
+    assert!(
+        lines[0].starts_with("span service=- name=\"GET /cart\""),
+        "{output}"
+    );
+    // Two lines of one span each, or one of both.
+    assert!(
+        lines[1..].iter().all(|line| !line.contains("GET /cart")),
+        "{output}"
+    );
+}
+
+#[test]
+fn files_are_watched_on_demand() {
+    // As Kubernetes changes a ConfigMap: by a symbolic link to another folder.
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (version, verbosity) in [("v1", "normal"), ("v2", "basic")] {
+        std::fs::create_dir(at(version)).unwrap();
+        let text = CONFIG.replace("normal", verbosity);
+        std::fs::write(at(version).join("c.yaml"), text).unwrap();
+    }
+    std::os::unix::fs::symlink("v1", at("data")).unwrap();
+    std::os::unix::fs::symlink("data/c.yaml", at("c.yaml")).unwrap();
+    let mut running = Running::start_with(&at("c.yaml"), &["--watch"]);
+    std::os::unix::fs::symlink("v2", at("data.new")).unwrap();
+    std::fs::rename(at("data.new"), at("data")).unwrap();
+    while !running.next_line().contains("the new configuration runs") {}
     running.signal("TERM");
     let (code, _, log) = running.end();
     assert_eq!(code, Some(0), "{log}");
-    assert!(!log.contains("SIGHUP"), "{log}");
-    assert!(log.contains("account received=1 "), "{log}");
 }
 
 #[test]

@@ -67,6 +67,25 @@ impl Node {
         }
     }
 
+    /// No options at all.
+    pub fn nothing() -> Self {
+        let place = Place {
+            file: "".into(),
+            line: 1,
+            column: 1,
+        };
+        Self::plain(place, "")
+    }
+
+    /// Whether a text is anywhere in it, as a whole scalar.
+    pub fn mentions(&self, name: &str) -> bool {
+        match &self.value {
+            Value::Scalar { text, .. } => text == name,
+            Value::Sequence(items) => items.iter().any(|item| item.mentions(name)),
+            Value::Mapping(entries) => entries.iter().any(|(_, node)| node.mentions(name)),
+        }
+    }
+
     /// Whether nothing is written here, as in `debug:` without a value.
     pub fn is_null(&self) -> bool {
         match &self.value {

@@ -24,6 +24,8 @@ pub struct Account {
 struct Columns {
     accepted: AtomicU64,
     recovered: AtomicU64,
+    /// What a destination of this process left on a disk for its successor, and is counted already.
+    handed_over: AtomicU64,
     sent: AtomicU64,
     sampled_out: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
@@ -102,10 +104,22 @@ impl Account {
         self.custody(signal, items, true)
     }
 
-    /// Takes responsibility for items that an earlier process has left on a disk.
+    /// What is queued stays on a disk, from where a successor in this process recovers it.
+    pub(super) fn hand_over(&self) {
+        for signal in Signal::all() {
+            let queued = self.totals(signal).queued;
+            let columns = self.columns(signal);
+            columns.handed_over.store(queued, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes responsibility for items that an earlier process, or a predecessor in this one, has left on
+    /// a disk.
     pub(super) fn recover(self: &Arc<Self>, signal: Signal, items: u64) -> Custody {
         let columns = self.columns(signal);
-        columns.recovered.fetch_add(items, Ordering::Relaxed);
+        let known = columns.handed_over.swap(0, Ordering::Relaxed);
+        let recovered = items.saturating_sub(known);
+        columns.recovered.fetch_add(recovered, Ordering::Relaxed);
         self.custody(signal, items, true)
     }
 

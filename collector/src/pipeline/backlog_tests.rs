@@ -7,11 +7,9 @@ use super::super::component::BuildContext;
 use super::super::gate::Gate;
 use super::super::options::{Batching, QueueOptions, Sizer};
 use super::super::queue::{Lane, Pushed, Queue};
-use super::super::readiness::Readiness;
 use super::super::room::{self, Vacancy};
 use super::super::storage::{Storage, StorageOptions};
 use super::*;
-use crate::telemetry::Registry;
 
 /// A queue on disk for which there is memory for a few payloads, and no more.
 fn queue(directory: &Path, options: &QueueOptions) -> (Arc<Queue>, Lane, Arc<Account>) {
@@ -44,8 +42,7 @@ fn queue(directory: &Path, options: &QueueOptions) -> (Arc<Queue>, Lane, Arc<Acc
     );
     let context = BuildContext {
         id: "test".to_owned(),
-        registry: Registry::default(),
-        readiness: Readiness::default(),
+        ..BuildContext::default()
     };
     queue.open(&context).unwrap();
     (queue, lane, account)

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 /// An amount that can be shared out.
 #[derive(Debug)]
 pub struct Budget {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
     freed: Notify,
 }
@@ -26,7 +26,7 @@ impl Budget {
     /// A budget of `limit`.
     pub fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
-            limit,
+            limit: AtomicU64::new(limit),
             used: AtomicU64::new(0),
             freed: Notify::new(),
         })
@@ -34,12 +34,12 @@ impl Budget {
 
     /// Reserves `amount` if so much is left.
     pub fn try_reserve(self: &Arc<Self>, amount: u64) -> Option<Reservation> {
-        self.try_reserve_within(amount, self.limit)
+        self.try_reserve_within(amount, self.limit())
     }
 
     /// The same if no more than `limit` is reserved then.
     fn try_reserve_within(self: &Arc<Self>, amount: u64, limit: u64) -> Option<Reservation> {
-        let limit = limit.min(self.limit);
+        let limit = limit.min(self.limit());
         self.used
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
                 used.checked_add(amount).filter(|used| *used <= limit)
@@ -76,7 +76,7 @@ impl Budget {
             let mut freed = std::pin::pin!(self.freed.notified());
             // Enabled before the look, so that what is freed in between is not missed.
             freed.as_mut().enable();
-            if amount <= self.limit.saturating_sub(self.used()) {
+            if amount <= self.limit().saturating_sub(self.used()) {
                 return;
             }
             freed.await;
@@ -85,7 +85,13 @@ impl Budget {
 
     /// The whole of it.
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Ordering::Acquire)
+    }
+
+    /// Makes the whole larger or smaller. What is reserved stays so, even if it is more.
+    pub fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Release);
+        self.freed.notify_waiters();
     }
 
     /// How much is reserved.
@@ -99,7 +105,7 @@ impl Budget {
 impl Reservation {
     /// Makes it larger or smaller; changes nothing and says `false` if so much is not left.
     pub fn resize(&mut self, amount: u64) -> bool {
-        self.resize_within(amount, self.budget.limit)
+        self.resize_within(amount, self.budget.limit())
     }
 
     /// The same, with no more than `limit` reserved of the budget by everybody.

@@ -14,10 +14,12 @@ use bytes::Bytes;
 use spanmesh_otlp::Signal;
 use spanmesh_otlp::response::PartialSuccess;
 
+use super::accounts::Accounts;
 use super::intake::Intakes;
 use super::limiter::MemoryLimits;
 use super::options::{Batching, DeliveryOptions};
 use super::payload::Payload;
+use super::ports::Ports;
 use super::readiness::Readiness;
 use super::storage::StorageOptions;
 use crate::config::{Former, Problems, Section};
@@ -32,7 +34,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct StartError(pub String);
 
 /// What components get when they start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BuildContext {
     /// The component's name in the configuration.
     pub id: String,
@@ -40,6 +42,10 @@ pub struct BuildContext {
     pub registry: Registry,
     /// What keeps the collector from being ready.
     pub readiness: Readiness,
+    /// The ports that it opens.
+    pub ports: Ports,
+    /// The accounts of destinations.
+    pub accounts: Accounts,
 }
 
 /// What receivers get when they start.
@@ -49,6 +55,8 @@ pub struct ReceiverContext {
     pub id: String,
     /// Where its metrics go.
     pub registry: Registry,
+    /// The ports that it opens.
+    pub ports: Ports,
     /// Where its payloads go.
     pub intakes: Intakes,
 }
@@ -97,6 +105,9 @@ pub trait Receiver: Send {
 
     /// Accepts nothing more, and returns when what was begun is answered or given up.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
+
+    /// The same, when a successor accepts from the same ports: whoever has just connected is served.
+    fn leave(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
 // --- Processors ---

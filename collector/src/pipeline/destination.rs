@@ -72,7 +72,7 @@ impl Destination {
         storage: Option<Storage>,
         phase: watch::Receiver<Phase>,
     ) -> Arc<Self> {
-        let account = Arc::new(Account::default());
+        let account = context.accounts.of(&context.id, &context.registry);
         if let (Some(size), Sizer::Bytes) = (options.queue.queue_size, options.queue.sizer)
             && size > queue_memory
             && storage.is_none()
@@ -178,6 +178,11 @@ impl Destination {
             self.queue.abandon();
         }
         self.queue.next().await
+    }
+
+    /// Leaves what is on disk to the successor of the same name; for when [`Self::stop`] has returned.
+    pub fn hand_over(&self) {
+        self.account.hand_over();
     }
 
     /// Closes the exporter and the queue on disk; for when the tasks of [`Self::start`] have ended.
@@ -338,9 +343,6 @@ impl Destination {
 
     fn register(self: &Arc<Self>, context: &BuildContext) {
         let registry = &context.registry;
-        for signal in Signal::all() {
-            self.account.register(registry, &self.id, signal);
-        }
         let labels = [("exporter", self.id.as_str())];
         let budget = self.queue.capacity().units.clone();
         registry.gauge(

@@ -5,10 +5,8 @@ use super::super::component::BoxFuture;
 use super::super::gate::Gate;
 use super::super::intake::Intake;
 use super::super::payload::Payload;
-use super::super::readiness::Readiness;
 use super::super::route::Route;
 use super::*;
-use crate::telemetry::Registry;
 
 /// Panics for the first batch and takes the others.
 #[derive(Default)]
@@ -40,8 +38,7 @@ impl Exporter for Hanging {
 fn destination(exporter: Arc<dyn Exporter>, phase: watch::Receiver<Phase>) -> Arc<Destination> {
     let context = BuildContext {
         id: "test".to_owned(),
-        registry: Registry::default(),
-        readiness: Readiness::default(),
+        ..BuildContext::default()
     };
     let options = DeliveryOptions::in_order(1_000_000);
     Destination::new(&context, exporter, options, 1_000_000, None, phase)

@@ -312,6 +312,11 @@ impl Intake {
         Ok(())
     }
 
+    /// What counts how many items are accepted and refused, over all transports.
+    pub fn counters(&self) -> (Counter, Counter) {
+        (self.inner.accepted.clone(), self.inner.refused.clone())
+    }
+
     /// How many items were accepted and refused, over all transports.
     pub fn totals(&self) -> (u64, u64) {
         (self.inner.accepted.get(), self.inner.refused.get())

@@ -7,6 +7,7 @@
 //! item.
 
 mod account;
+mod accounts;
 mod backlog;
 mod budget;
 mod client;
@@ -20,6 +21,7 @@ mod memory;
 mod options;
 mod parcel;
 mod payload;
+mod ports;
 mod queue;
 mod readiness;
 mod result;
@@ -31,6 +33,7 @@ mod storage;
 mod unwind;
 
 pub use self::account::{Account, Custody, DropReason, Totals};
+pub use self::accounts::Accounts;
 pub use self::budget::{Budget, Reservation};
 pub use self::client::Client;
 pub use self::component::{
@@ -49,6 +52,7 @@ pub use self::options::{
     Batching, DeliveryOptions, FORMER_OPTIONS, QueueOptions, RetryOptions, Sizer,
 };
 pub use self::payload::Payload;
+pub use self::ports::Ports;
 pub use self::queue::Lane;
 pub use self::readiness::Readiness;
 pub use self::route::{Route, Step};

@@ -1,6 +1,6 @@
 //! The queue of one destination, in memory or on disk.
 //!
-//! Each pipeline that feeds the destination has a [`Lane`] of its own, because batches hold one
+//! Pipelines that feed the destination have a [`Lane`] for each signal, because batches hold one
 //! signal and pipelines batch differently. All lanes share the destination's budget. Payloads are
 //! not copied into batches: a batch is a list of them.
 //!
@@ -359,10 +359,14 @@ impl Queue {
         self.wake.notify_one();
     }
 
+    /// The lane of a signal and its batches; pipelines that agree about both share it, so that the
+    /// same lanes serve one configuration after the other.
     pub(super) fn lane(self: &Arc<Self>, signal: Signal, batching: Option<Batching>) -> Lane {
         let mut state = self.lock();
-        let same = state.lanes.iter().position(|lane| lane.signal == signal);
-        if let (Some(index), Some(_)) = (same, &self.storage) {
+        let is_stored = self.storage.is_some();
+        let same =
+            |lane: &Waiting| lane.signal == signal && (is_stored || lane.batching == batching);
+        if let Some(index) = state.lanes.iter().position(same) {
             let lane = &mut state.lanes[index];
             lane.batching = lane.batching.or(batching);
             return Lane {

@@ -18,6 +18,12 @@ impl Readiness {
         conditions.push(Box::new(condition));
     }
 
+    /// Forgets all conditions, for those of another configuration.
+    pub fn clear(&self) {
+        let mut conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        conditions.clear();
+    }
+
     /// Whether no condition holds.
     pub fn is_ready(&self) -> bool {
         let conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -59,6 +59,15 @@ impl Graph {
         limits.max().unwrap_or(default)
     }
 
+    /// What leads to an exporter: the signals, and the batches that their pipelines ask for.
+    pub(super) fn feeds(&self, exporter: &ComponentId) -> Vec<(Signal, Option<Batching>)> {
+        let nodes = self.nodes.iter();
+        let nodes = nodes.filter(|node| node.pipeline.exporters.contains(exporter));
+        nodes
+            .map(|node| (node.pipeline.signal, node.batching))
+            .collect()
+    }
+
     /// Lets readiness fail where a limiter says so.
     pub(super) fn watch_memory(&self, memory: &Arc<Budget>) {
         for limiter in self.nodes.iter().filter_map(|node| node.limiter.clone()) {

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tracing::info;
 
-use crate::pipeline::StartError;
+use crate::pipeline::{Ports, StartError};
 use crate::telemetry::Registry;
 use crate::transport::{Limits, Listener, Server};
 
@@ -17,8 +17,12 @@ use crate::transport::{Limits, Listener, Server};
 ///
 /// # Errors
 /// The port cannot be opened.
-pub(super) async fn start(endpoint: &str, registry: Registry) -> Result<Server, StartError> {
-    let listener = Listener::bind("service::telemetry::metrics", endpoint).await?;
+pub(super) async fn start(
+    endpoint: &str,
+    registry: Registry,
+    ports: &Ports,
+) -> Result<Server, StartError> {
+    let listener = Listener::bind("service::telemetry::metrics", endpoint, ports).await?;
     let service = service_fn(move |request: Request<Incoming>| {
         let response = if request.uri().path() == "/metrics" {
             let mut response = Response::new(Full::new(Bytes::from(registry.encode())));

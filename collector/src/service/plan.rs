@@ -25,6 +25,10 @@ pub struct Plan {
     pub(super) extensions: Vec<(ComponentId, Box<dyn ExtensionConfig>)>,
     pub(super) pipelines: Vec<Pipeline>,
     pub(super) telemetry: TelemetryOptions,
+    /// What is written of exporters and extensions, to tell whether another configuration says the
+    /// same.
+    pub(super) exporter_options: BTreeMap<ComponentId, Node>,
+    pub(super) extension_options: BTreeMap<ComponentId, Node>,
     warnings: Vec<String>,
 }
 
@@ -197,6 +201,8 @@ impl Plan {
             extensions,
             pipelines: pipelines.collect(),
             telemetry,
+            exporter_options: options(document.exporters),
+            extension_options: options(document.extensions),
             warnings,
         })
     }
@@ -380,6 +386,11 @@ fn read_telemetry(node: &Node, warnings: &mut Vec<String>) -> Result<TelemetryOp
         ));
     }
     Ok(options)
+}
+
+fn options(entries: Vec<Entry>) -> BTreeMap<ComponentId, Node> {
+    let entries = entries.into_iter();
+    entries.map(|entry| (entry.id, entry.options)).collect()
 }
 
 fn ids(references: Vec<Reference>) -> Vec<ComponentId> {

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
-use crate::pipeline::StartError;
+use crate::pipeline::{Ports, StartError};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -14,18 +15,19 @@ const BACKLOG: u32 = 1024;
 /// A bound port that does not accept yet.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) inner: TcpListener,
+    pub(super) inner: Arc<TcpListener>,
     address: SocketAddr,
 }
 
 // === impl Listener ===
 
 impl Listener {
-    /// Binds `endpoint` (`host:port`; an empty host is every address) for `component`.
+    /// Binds `endpoint` (`host:port`; an empty host is every address) for `component`, or takes it over
+    /// from the configuration before.
     ///
     /// # Errors
     /// The name is unknown, or the port is in use or forbidden.
-    pub async fn bind(component: &str, endpoint: &str) -> Result<Self, StartError> {
+    pub async fn bind(component: &str, endpoint: &str, ports: &Ports) -> Result<Self, StartError> {
         let fail = |error: io::Error| {
             let hint = match error.kind() {
                 io::ErrorKind::AddrInUse => "the port is already in use by another process",
@@ -50,7 +52,11 @@ impl Listener {
             // `localhost` is 127.0.0.1 for every client; ::1 only for some.
             .min_by_key(SocketAddr::is_ipv6)
             .ok_or_else(|| StartError(format!("{component}: {endpoint} has no address")))?;
-        let inner = bind(address).map_err(fail)?;
+        let inner = match ports.take_over(component, endpoint, address) {
+            Some(open) => open,
+            None => Arc::new(bind(address).map_err(fail)?),
+        };
+        ports.opened(component, endpoint, &inner);
         let address = inner.local_addr().map_err(fail)?;
         Ok(Self { inner, address })
     }
@@ -141,11 +147,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_in_use_is_named() {
-        let first = Listener::bind("receiver \"otlp\" (grpc)", "localhost:0")
+        let ports = Ports::default();
+        let first = Listener::bind("receiver \"otlp\" (grpc)", "localhost:0", &ports)
             .await
             .unwrap();
         let endpoint = first.address().to_string();
-        let error = Listener::bind("receiver \"otlp\" (grpc)", &endpoint)
+        let error = Listener::bind("receiver \"otlp\" (grpc)", &endpoint, &ports)
             .await
             .unwrap_err();
         assert_eq!(

@@ -46,8 +46,18 @@ struct WithPeer<S> {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
+}
+
+/// How far a server is with ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// It accepts nothing more, and serves the connections that it has for a moment.
+    Leaving,
+    /// Its connections end with the requests that have begun.
+    Stopping,
 }
 
 /// Flow-control windows of HTTP/2. The defaults of 64 KiB would let a client send one request of
@@ -63,6 +73,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a server that leaves its port to another one serves the connections that it has accepted:
+/// the request of a fresh one is on its way, and would have to be sent again if the connection ended.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long requests may take to finish when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a failed accept, typically for want of file descriptors.
@@ -97,11 +110,11 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let address = listener.address();
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(run(listener, tls, limits, service, stopped));
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let task = tokio::spawn(run(listener, tls, limits, service, phases));
         Self {
             address,
-            stop,
+            phase,
             task,
         }
     }
@@ -114,8 +127,15 @@ impl Server {
     /// Accepts nothing more; returns when the requests that have begun are answered, or after five
     /// seconds.
     pub async fn stop(self) {
-        // Both only fail if the task has ended already.
-        let _ = self.stop.send(true);
+        self.phase.send_replace(Phase::Stopping);
+        // Only fails if the task has ended already.
+        let _ = self.task.await;
+    }
+
+    /// The same, for when another server accepts from the same port: connections have a second for the
+    /// requests that are on their way.
+    pub async fn leave(self) {
+        self.phase.send_replace(Phase::Leaving);
         let _ = self.task.await;
     }
 }
@@ -138,7 +158,7 @@ async fn run<S, B>(
     tls: Option<TlsAcceptor>,
     limits: Limits,
     service: S,
-    mut stopped: watch::Receiver<bool>,
+    mut phases: watch::Receiver<Phase>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -151,7 +171,7 @@ async fn run<S, B>(
     let permits = Arc::new(Semaphore::new(limits.max_connections));
     loop {
         let accepted = tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            _ = phases.wait_for(|phase| *phase > Phase::Serving) => break,
             accepted = accept(&listener, &permits) => accepted,
         };
         let (stream, peer, permit) = match accepted {
@@ -191,6 +211,11 @@ async fn run<S, B>(
         });
     }
     drop(listener);
+    if *phases.borrow() == Phase::Leaving {
+        let stopping = phases.wait_for(|phase| *phase == Phase::Stopping);
+        // Either way the time is over; an error means that nobody is left to say so.
+        let _ = tokio::time::timeout(LINGER, stopping).await;
+    }
     if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown())
         .await
         .is_err()

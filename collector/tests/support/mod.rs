@@ -16,7 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use spanmesh_collector::config::ProcessEnvironment;
+use spanmesh_collector::config::{Problems, ProcessEnvironment};
 use spanmesh_collector::service::{FinalAccount, Plan, Service};
 
 /// A receiver on free ports, and the part of `service` that has no port of its own.
@@ -55,15 +55,21 @@ impl Collector {
 
     /// The same where it may not start.
     pub async fn try_start(sections: &str) -> Result<Self, Failure> {
-        let readers = "readers: [{pull: {exporter: {prometheus: {host: localhost, port: 0}}}}]";
-        let telemetry = format!("telemetry: {{metrics: {{{readers}}}}}");
-        let text = format!("{RECEIVER}{}", sections.replace("{metrics}", &telemetry));
-        let files = [("test.yaml".to_owned(), text)];
-        let plan = Plan::load(&files, &ProcessEnvironment).unwrap_or_else(|p| panic!("{p}"));
+        let plan = plan(RECEIVER, sections).unwrap_or_else(|p| panic!("{p}"));
         match Service::start(plan).await {
             Ok(service) => Ok(Self { service }),
             Err(error) => Err(Failure(error.to_string())),
         }
+    }
+
+    /// Reloads with these sections instead; whether they were taken over.
+    pub async fn reload(&mut self, sections: &str) -> bool {
+        self.reload_with(RECEIVER, sections).await
+    }
+
+    pub async fn reload_with(&mut self, receiver: &str, sections: &str) -> bool {
+        let plan = plan(receiver, sections);
+        self.service.reload(plan).await.unwrap()
     }
 
     pub fn address(&self, component: &str, transport: &str) -> SocketAddr {
@@ -123,6 +129,13 @@ impl Collector {
     pub async fn stop_anyhow(self, drain: Duration) -> FinalAccount {
         self.service.stop(drain).await
     }
+}
+
+fn plan(receiver: &str, sections: &str) -> Result<Plan, Problems> {
+    let readers = "readers: [{pull: {exporter: {prometheus: {host: localhost, port: 0}}}}]";
+    let telemetry = format!("telemetry: {{metrics: {{{readers}}}}}");
+    let text = format!("{receiver}{}", sections.replace("{metrics}", &telemetry));
+    Plan::load(&[("test.yaml".to_owned(), text)], &ProcessEnvironment)
 }
 
 /// accepted + recovered = sent + sampled out + dropped + queued, for each destination, and nothing is

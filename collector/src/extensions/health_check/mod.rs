@@ -74,7 +74,7 @@ impl ExtensionConfig for Options {
         Box::pin(async move {
             let id = context.id.as_str();
             let name = format!("extension \"{id}\"");
-            let listener = Listener::bind(&name, &self.endpoint).await?;
+            let listener = Listener::bind(&name, &self.endpoint, &context.ports).await?;
             let ready = Arc::new(AtomicBool::new(false));
             let path: Arc<str> = self.path.into();
             let started = Instant::now();

@@ -16,8 +16,6 @@ use prost::Message;
 
 use super::*;
 use crate::config::parse_for_tests;
-use crate::pipeline::Readiness;
-use crate::telemetry::Registry;
 
 const MARK: &str = "actions: [{key: mark, value: true, action: insert}]";
 
@@ -32,8 +30,7 @@ fn process(options: &str, signal: Signal, request: Vec<u8>) -> Payload {
     config.check_signal(signal).unwrap();
     let context = BuildContext {
         id: "a".to_owned(),
-        registry: Registry::default(),
-        readiness: Readiness::default(),
+        ..BuildContext::default()
     };
     let Stage::Process(processor) = config.build(&context, signal) else {
         panic!("no processor");

@@ -9,16 +9,13 @@ use prost::Message;
 
 use super::*;
 use crate::config::parse_for_tests;
-use crate::pipeline::Readiness;
-use crate::telemetry::Registry;
 
 fn sampler(yaml: &str, signal: Signal) -> Arc<dyn Processor> {
     let node = parse_for_tests(yaml);
     let config = Factory.configure(&Section::new(&node, "s")).unwrap();
     let context = BuildContext {
         id: "s".to_owned(),
-        registry: Registry::default(),
-        readiness: Readiness::default(),
+        ..BuildContext::default()
     };
     match config.build(&context, signal) {
         Stage::Process(processor) => processor,
@@ -342,8 +339,7 @@ fn what_is_decided_is_counted() {
     let config = Factory.configure(&Section::new(&node, "s")).unwrap();
     let context = BuildContext {
         id: "s/1".to_owned(),
-        registry: Registry::default(),
-        readiness: Readiness::default(),
+        ..BuildContext::default()
     };
     let Stage::Process(processor) = config.build(&context, Signal::Traces) else {
         panic!("no processor");

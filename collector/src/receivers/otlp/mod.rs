@@ -106,7 +106,7 @@ impl ReceiverConfig for Config {
             let grpc = match self.grpc {
                 Some((options, tls)) => {
                     let name = format!("receiver \"{id}\" (grpc)");
-                    let listener = Listener::bind(&name, &options.endpoint).await?;
+                    let listener = Listener::bind(&name, &options.endpoint, &context.ports).await?;
                     Some((options, tls, listener))
                 }
                 None => None,
@@ -114,7 +114,7 @@ impl ReceiverConfig for Config {
             let http = match self.http {
                 Some((options, tls)) => {
                     let name = format!("receiver \"{id}\" (http)");
-                    let listener = Listener::bind(&name, &options.endpoint).await?;
+                    let listener = Listener::bind(&name, &options.endpoint, &context.ports).await?;
                     Some((options, tls, listener))
                 }
                 None => None,
@@ -171,17 +171,22 @@ impl Receiver for OtlpReceiver {
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            let stopping: Vec<_> = self
-                .servers
-                .into_iter()
-                .map(|(_, server)| tokio::spawn(server.stop()))
-                .collect();
-            for server in stopping {
-                // A panic in a server must not keep the others from stopping.
-                let _ = server.await;
-            }
-        })
+        let servers = self.servers.into_iter();
+        Box::pin(all(servers.map(|(_, server)| server.stop()).collect()))
+    }
+
+    fn leave(self: Box<Self>) -> BoxFuture<'static, ()> {
+        let servers = self.servers.into_iter();
+        Box::pin(all(servers.map(|(_, server)| server.leave()).collect()))
+    }
+}
+
+/// Waits for all of them at once.
+async fn all<F: Future<Output = ()> + Send + 'static>(futures: Vec<F>) {
+    let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
+    for task in tasks {
+        // A panic in a server must not keep the others from stopping.
+        let _ = task.await;
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::pipeline::Ports;
 use crate::pipeline::{Budget, Gate, Intake, Intakes};
 use crate::telemetry::Registry;
 
@@ -21,11 +22,16 @@ async fn receiver(memory: &Arc<Budget>, registry: &Registry) -> Box<dyn Receiver
     let mut intakes = Intakes::default();
     intakes.set(Signal::Traces, intake);
     let context = ReceiverContext {
+        ports: Ports::default(),
         id: "otlp".to_owned(),
         registry: registry.clone(),
         intakes,
     };
-    let listener = async || Listener::bind("test", "127.0.0.1:0").await.unwrap();
+    let listener = async || {
+        Listener::bind("test", "127.0.0.1:0", &Ports::default())
+            .await
+            .unwrap()
+    };
     let bound = Bound {
         context,
         grpc: Some((GrpcOptions::default(), None, listener().await)),

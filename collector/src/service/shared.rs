@@ -1,0 +1,81 @@
+//! What outlives a configuration: metrics, the memory budget, and the accounts.
+
+use std::sync::Arc;
+
+use spanmesh_otlp::Signal;
+
+use super::final_account::FinalAccount;
+use crate::pipeline::{Accounts, Budget, BuildContext, Ports, Readiness, default_limit};
+use crate::telemetry::{Counter, Registry, register_process};
+
+/// See the module.
+pub(super) struct Shared {
+    pub(super) registry: Registry,
+    pub(super) memory: Arc<Budget>,
+    pub(super) readiness: Readiness,
+    accounts: Accounts,
+    /// What every intake that there ever was has accepted and refused.
+    pub(super) intakes: Vec<(Counter, Counter)>,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        let shared = Self {
+            registry: Registry::default(),
+            memory: Budget::new(default_limit()),
+            readiness: Readiness::default(),
+            accounts: Accounts::default(),
+            intakes: Vec::new(),
+        };
+        register_process(&shared.registry);
+        shared.register_memory();
+        shared
+    }
+
+    pub(super) fn context(&self, id: &impl ToString, ports: &Ports) -> BuildContext {
+        BuildContext {
+            id: id.to_string(),
+            registry: self.registry.clone(),
+            readiness: self.readiness.clone(),
+            ports: ports.clone(),
+            accounts: self.accounts.clone(),
+        }
+    }
+
+    /// Where everything went so far.
+    pub(super) fn account(&self) -> FinalAccount {
+        let mut sums = FinalAccount::default();
+        for (id, account) in self.accounts.all() {
+            for signal in Signal::all() {
+                let totals = account.totals(signal);
+                if totals.accepted + totals.recovered > 0 {
+                    sums.destinations.push((id.clone(), signal, totals));
+                }
+            }
+        }
+        for (accepted, refused) in &self.intakes {
+            sums.received += accepted.get();
+            sums.refused += refused.get();
+        }
+        sums
+    }
+
+    fn register_memory(&self) {
+        let used = self.memory.clone();
+        self.registry.gauge(
+            "spanmesh_memory_budget_used_bytes",
+            "Bytes of payloads that wait or are on their way.",
+            &[],
+            move || used.used() as f64,
+        );
+        let memory = self.memory.clone();
+        self.registry.gauge(
+            "spanmesh_memory_budget_bytes",
+            "Bytes of payloads that may wait or be on their way.",
+            &[],
+            move || memory.limit() as f64,
+        );
+    }
+}

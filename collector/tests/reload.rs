@@ -1,0 +1,301 @@
+//! A new configuration in a running collector: what is in flight, what waits, and the ports.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use prost::Message;
+use support::sink::GrpcSink;
+use support::telemetry::{distinct_ids, traces};
+use support::{Collector, eventually, try_post};
+use tokio::task::JoinSet;
+use tonic::Code;
+
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A traces pipeline with `batch` to a gRPC exporter for each of these names and addresses.
+fn sections(timeout: &str, exporters: &[(&str, std::net::SocketAddr)]) -> String {
+    let mut text = format!("processors:\n  batch: {{timeout: {timeout}}}\nexporters:\n");
+    for (name, address) in exporters {
+        text.push_str(&format!(
+            "  otlp_grpc/{name}:\n    endpoint: {address}\n    tls: {{insecure: true}}\n    \
+             retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}\n"
+        ));
+    }
+    let names: Vec<String> = exporters
+        .iter()
+        .map(|(name, _)| format!("otlp_grpc/{name}"))
+        .collect();
+    text.push_str(&format!(
+        "service:\n  {{metrics}}\n  pipelines:\n    traces: {{receivers: [otlp], processors: \
+         [batch], exporters: [{}]}}\n",
+        names.join(", ")
+    ));
+    text
+}
+
+/// Ten spans by the number of their request.
+fn ids(request: u64) -> std::ops::Range<u64> {
+    request * 10..request * 10 + 10
+}
+
+/// Sends over one gRPC connection until told to stop, each request again until it is taken. Any other
+/// failure than one that allows for that is the test's.
+async fn export(endpoint: String, first: u64, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
+    let mut client = TraceServiceClient::connect(endpoint).await.unwrap();
+    let mut taken = BTreeSet::new();
+    let mut request = first;
+    while !stop.load(Ordering::Relaxed) {
+        match client.export(traces(ids(request))).await {
+            Ok(_) => {
+                taken.extend(ids(request));
+                request += 1;
+            }
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status:?}"),
+        }
+    }
+    taken
+}
+
+/// The same over HTTP, each request over a connection of its own, none of which may be refused.
+async fn post(url: String, first: u64, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
+    let mut taken = BTreeSet::new();
+    let mut request = first;
+    while !stop.load(Ordering::Relaxed) {
+        let status = try_post(&url, traces(ids(request)).encode_to_vec()).await;
+        match status.expect("the connection was refused or broken off") {
+            200 => {
+                taken.extend(ids(request));
+                request += 1;
+            }
+            status => assert_eq!(status, 503),
+        }
+    }
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_configurations_change_under_load() {
+    let (first, second) = (GrpcSink::default(), GrpcSink::default());
+    let (to_first, to_second) = (first.serve().await, second.serve().await);
+    let mut collector = Collector::start(&sections("5ms", &[("a", to_first)])).await;
+    let addresses = (
+        collector.address("otlp", "grpc"),
+        collector.address("otlp", "http"),
+    );
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for client in 0..4 {
+        clients.spawn(export(collector.grpc(), client * 1_000_000, stop.clone()));
+    }
+    for client in 4..6 {
+        let url = format!("http://{}/v1/traces", addresses.1);
+        clients.spawn(post(url, client * 1_000_000, stop.clone()));
+    }
+    // The batches change, the destination changes, it moves, another one comes and goes.
+    for (timeout, exporters) in [
+        ("1ms", vec![("a", to_first)]),
+        ("1ms", vec![("a", to_second)]),
+        ("10ms", vec![("b", to_second)]),
+        ("10ms", vec![("a", to_first), ("c", to_second)]),
+        ("5ms", vec![("a", to_first)]),
+    ] {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(collector.reload(&sections(timeout, &exporters)).await);
+        let now = (
+            collector.address("otlp", "grpc"),
+            collector.address("otlp", "http"),
+        );
+        assert_eq!(now, addresses);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut taken = BTreeSet::new();
+    while let Some(client) = clients.join_next().await {
+        let client = client.unwrap();
+        assert!(!client.is_empty());
+        taken.extend(client);
+    }
+    let account = collector.stop(DRAIN).await;
+    let mut arrived: BTreeSet<u64> = distinct_ids(&first.spans());
+    arrived.extend(distinct_ids(&second.spans()));
+    assert_eq!(arrived, taken);
+    assert_eq!(account.received, taken.len() as u64);
+    assert_eq!(account.totals().dropped_total(), 0);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_destination_that_is_taken_out_is_still_delivered() {
+    let sink = GrpcSink::default();
+    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let down = reserved.local_addr().unwrap();
+    drop(reserved);
+    let mut collector = Collector::start(&sections("1ms", &[("down", down)])).await;
+    collector.post_traces(traces(0..50).encode_to_vec()).await;
+    let other = sink.serve().await;
+    assert!(collector.reload(&sections("1ms", &[("up", other)])).await);
+    collector.post_traces(traces(50..60).encode_to_vec()).await;
+    eventually("the new destination delivers", async || {
+        sink.spans().len() == 10
+    })
+    .await;
+    assert_eq!(collector.account().totals().queued, 50);
+    let queued = "spanmesh_account_queued_items{exporter=\"otlp_grpc/down\",signal=\"traces\"}";
+    assert_eq!(collector.metric(queued).await, 50.0);
+
+    let late = GrpcSink::default();
+    let listener = tokio::net::TcpListener::bind(down).await.unwrap();
+    late.serve_on(listener);
+    eventually("the former destination has everything", async || {
+        late.spans().len() == 50
+    })
+    .await;
+    let account = collector.stop(DRAIN).await;
+    assert_eq!((account.received, account.totals().sent), (60, 60));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_destination_that_stays_or_moves_is_delivered() {
+    let sink = GrpcSink::default();
+    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let down = reserved.local_addr().unwrap();
+    drop(reserved);
+    let mut collector = Collector::start(&sections("1ms", &[("x", down)])).await;
+    collector.post_traces(traces(0..50).encode_to_vec()).await;
+    // It stays, and its queue with it.
+    assert!(collector.reload(&sections("2ms", &[("x", down)])).await);
+    collector.post_traces(traces(50..60).encode_to_vec()).await;
+    // It moves: what was taken for the former place goes there.
+    let moved = sink.serve().await;
+    assert!(collector.reload(&sections("2ms", &[("x", moved)])).await);
+    collector.post_traces(traces(60..70).encode_to_vec()).await;
+    eventually("the new place has what is new", async || {
+        sink.spans().len() == 10
+    })
+    .await;
+    let sent = "spanmesh_account_sent_items{exporter=\"otlp_grpc/x\",signal=\"traces\"}";
+    let accepted = "spanmesh_account_accepted_items{exporter=\"otlp_grpc/x\",signal=\"traces\"}";
+    eventually("the account goes on", async || {
+        collector.metric(sent).await == 10.0
+    })
+    .await;
+    assert_eq!(collector.metric(accepted).await, 70.0);
+    // The process ends before the former place is back.
+    let account = collector.stop(Duration::from_millis(100)).await;
+    assert_eq!(account.totals().accepted, 70);
+    assert_eq!(account.totals().dropped_total(), 60);
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_start_changes_nothing() {
+    let sink = GrpcSink::default();
+    let address = sink.serve().await;
+    let right = sections("1ms", &[("x", address)]);
+    let mut collector = Collector::start(&right).await;
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let receiver = format!(
+        "receivers:\n  otlp:\n    protocols:\n      grpc: {{endpoint: '{}'}}\n",
+        taken.local_addr().unwrap()
+    );
+    let other = sections("2ms", &[("y", address)]);
+    assert!(!collector.reload_with(&receiver, &other).await);
+    assert!(
+        !collector
+            .reload(&right.replace("endpoint", "endpont"))
+            .await
+    );
+    let nowhere = right
+        .replace("exporters:\n", "exporters:\n  file: {path: /nowhere/x}\n")
+        .replace("[otlp_grpc/x]", "[otlp_grpc/x, file]");
+    assert!(!collector.reload(&nowhere).await);
+    collector.post_traces(traces(0..10).encode_to_vec()).await;
+    let failed = "spanmesh_config_reloads{result=\"failure\"}";
+    assert_eq!(collector.metric(failed).await, 3.0);
+    assert_eq!(
+        collector
+            .metric("spanmesh_config_last_reload_successful")
+            .await,
+        0.0
+    );
+    assert!(collector.reload(&right).await);
+    assert_eq!(
+        collector
+            .metric("spanmesh_config_last_reload_successful")
+            .await,
+        1.0
+    );
+    let account = collector.stop(DRAIN).await;
+    assert_eq!(account.totals().sent, 10);
+}
+
+#[tokio::test]
+async fn ports_that_are_not_there_any_more_are_closed_and_new_ones_open() {
+    let sink = GrpcSink::default();
+    let address = sink.serve().await;
+    let sections = sections("1ms", &[("x", address)]);
+    let mut collector = Collector::start(&sections).await;
+    let grpc = collector.address("otlp", "grpc");
+    let http = collector.address("otlp", "http");
+    let receiver = "receivers:\n  otlp:\n    protocols:\n      http: {endpoint: 'localhost:0'}\n";
+    assert!(collector.reload_with(receiver, &sections).await);
+    assert_eq!(collector.address("otlp", "http"), http);
+    eventually("the port is closed", async || {
+        tokio::net::TcpStream::connect(grpc).await.is_err()
+    })
+    .await;
+    assert!(collector.reload(&sections).await);
+    let again = collector.address("otlp", "grpc");
+    assert!(tokio::net::TcpStream::connect(again).await.is_ok());
+    // Another receiver takes the port of the first one over.
+    let renamed = format!(
+        "receivers:\n  otlp/renamed:\n    protocols:\n      http: {{endpoint: '{http}'}}\n"
+    );
+    let sections = sections.replace("[otlp]", "[otlp/renamed]");
+    assert!(collector.reload_with(&renamed, &sections).await);
+    assert_eq!(collector.address("otlp/renamed", "http"), http);
+    let url = format!("http://{http}/v1/traces");
+    let status = try_post(&url, traces(0..10).encode_to_vec()).await;
+    assert_eq!(status, Some(200));
+    let account = collector.stop(DRAIN).await;
+    assert_eq!(account.totals().sent, 10);
+}
+
+#[tokio::test]
+async fn what_waits_on_disk_goes_to_the_destination_as_it_is_configured_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let down = reserved.local_addr().unwrap();
+    drop(reserved);
+    let stored = |address| {
+        let storage = format!(
+            "extensions:\n  file_storage: {{directory: '{}'}}\n",
+            folder.path().display()
+        );
+        let text = sections("1ms", &[("x", address)])
+            .replace(
+                "    retry_on_failure",
+                "    sending_queue: {storage: file_storage}\n    retry_on_failure",
+            )
+            .replace("service:\n", "service:\n  extensions: [file_storage]\n");
+        storage + &text
+    };
+    let mut collector = Collector::start(&stored(down)).await;
+    collector.post_traces(traces(0..50).encode_to_vec()).await;
+    // The same again: the queue stays open.
+    assert!(collector.reload(&stored(down)).await);
+    collector.post_traces(traces(50..60).encode_to_vec()).await;
+    let sink = GrpcSink::default();
+    let up = sink.serve().await;
+    assert!(collector.reload(&stored(up)).await);
+    collector.post_traces(traces(60..70).encode_to_vec()).await;
+    eventually("everything is delivered", async || sink.spans().len() == 70).await;
+    assert_eq!(distinct_ids(&sink.spans()), (0..70).collect());
+    let account = collector.stop(DRAIN).await;
+    let totals = account.totals();
+    assert_eq!((totals.accepted, totals.sent), (70, 70));
+    assert_eq!((totals.recovered, totals.queued), (0, 0));
+}
