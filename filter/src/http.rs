@@ -256,6 +256,8 @@ impl Active {
                 return false;
             }
         }
+        // Before anything is borrowed: it asks the host.
+        let results = access_log.map(|access_log| access_log.additions.evaluate(host));
         let mut exporter = self.exporter.borrow_mut();
         let mut common = self.common.borrow_mut();
         common.fill(&record);
@@ -265,9 +267,8 @@ impl Active {
                 span::encode(&record, identity, kept, &common, out);
             });
         }
-        if let Some(access_log) = access_log {
-            let results = access_log.additions.evaluate(host);
-            let added = access_log.additions.read(&results, &self.stats);
+        if let (Some(access_log), Some(results)) = (access_log, &results) {
+            let added = access_log.additions.read(results, &self.stats);
             exporter.record(Signal::Logs, |out| {
                 log_record::encode(&record, identity, &added, &common, out);
             });
