@@ -178,6 +178,7 @@ pub(crate) fn regex(pattern: &str) -> Result<Regex, String> {
         // The library draws the place in several lines; the last one says what is wrong.
         let text = error.to_string();
         let what = text.lines().last().unwrap_or_default();
+        let what = what.trim_start_matches("error: ");
         format!("expected a regular expression, but found {pattern:?}: {what}")
     })
 }

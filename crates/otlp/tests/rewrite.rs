@@ -238,4 +238,30 @@ proptest! {
         let left = Request::decode(request.signal(), &changed).unwrap();
         prop_assert_eq!(left.items(), stay);
     }
+
+    #[test]
+    fn whatever_passes_the_check_passes_it_changed(
+        request in request(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        changes in changes(),
+    ) {
+        let signal = request.signal();
+        let mut payload = request.encode();
+        for (index, byte) in damage {
+            if !payload.is_empty() {
+                let at = index.index(payload.len());
+                payload[at] = byte;
+            }
+        }
+        let valid = check(signal, &payload);
+        // What is not valid is never given to a rewriter, and must not bring it down all the same.
+        let changed = changed_items(&request, &payload, u64::MAX, &changes);
+        let changed = changed.unwrap_or_else(|| payload.clone());
+        let mut rewriter = Rewriter::new(&changed);
+        edit_resources(&mut rewriter, |attributes| apply(&changes, attributes));
+        let changed = rewriter.finish().unwrap_or_else(|| changed.clone());
+        if valid.is_ok() {
+            prop_assert_eq!(check(signal, &changed), valid);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
@@ -355,5 +356,100 @@ fn what_is_decided_is_counted() {
              policy=\"trace_id_w3c\",sampled=\"{sampled}\"}} {count}\n"
         );
         assert!(metrics.contains(&series), "{metrics}");
+    }
+}
+
+/// A threshold of sixteenths, or none.
+fn sixteenths() -> impl Strategy<Value = Option<u64>> {
+    proptest::option::of(0..16_u64)
+}
+
+/// 56 bits with edges of sixteenths among them.
+fn randomness() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0..1_u64 << 56,
+        (0..16_u64).prop_map(|sixteenths| sixteenths << 52),
+        (1..16_u64).prop_map(|sixteenths| (sixteenths << 52) - 1),
+    ]
+}
+
+/// What becomes of a trace state in integers alone: the threshold in 256ths is exact, whatever
+/// `kept` sixteenths of it are.
+fn expected(
+    mode: &str,
+    kept: u64,
+    id: u64,
+    threshold: Option<u64>,
+    explicit: Option<u64>,
+) -> Option<String> {
+    let randomness = explicit.unwrap_or(id);
+    let current = threshold.unwrap_or(0) << 52;
+    let target = match mode {
+        "equalizing" => ((16 - kept) << 52).max(current),
+        _ => (256 - (16 - threshold.unwrap_or(0)) * kept) << 48,
+    };
+    // One that contradicts itself is dropped as well.
+    if kept == 0 || randomness < current || randomness < target {
+        return None;
+    }
+    let digits = format!("{target:014x}");
+    let digits = match digits.trim_end_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    let ot = match explicit {
+        Some(explicit) => format!("ot=th:{digits};rv:{explicit:014x}"),
+        None => format!("ot=th:{digits}"),
+    };
+    // A member that changes moves to the left, and what stays as it is stays where it is.
+    Some(match threshold {
+        Some(_) if target == current => format!("other=1,{ot}"),
+        _ => format!("{ot},other=1"),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn decisions_are_those_of_a_reference_in_integers(
+        kept in 0..=16_u64,
+        mode in prop_oneof![Just("equalizing"), Just("proportional")],
+        items in proptest::collection::vec(
+            (randomness(), sixteenths(), proptest::option::of(randomness())),
+            1..20,
+        ),
+    ) {
+        let spans_of = |with: &dyn Fn(u64, Option<u64>, Option<u64>) -> Option<String>| {
+            let items = items.iter().enumerate();
+            let spans = items.filter_map(|(number, (id, threshold, explicit))| {
+                Some(Span {
+                    name: format!("span {number}"),
+                    ..span(*id, &with(*id, *threshold, *explicit)?)
+                })
+            });
+            spans.collect::<Vec<Span>>()
+        };
+        let sent = spans_of(&|_, threshold, explicit| {
+            let mut ot = Vec::new();
+            ot.extend(threshold.map(|threshold| format!("th:{threshold:x}")));
+            ot.extend(explicit.map(|explicit| format!("rv:{explicit:014x}")));
+            Some(match ot.as_slice() {
+                [] => "other=1".to_owned(),
+                parts => format!("other=1,ot={}", parts.join(";")),
+            })
+        });
+        let expected = spans_of(&|id, threshold, explicit| {
+            expected(mode, kept, id, threshold, explicit)
+        });
+        let percentage = kept as f64 * 6.25;
+        let yaml = format!("{{mode: {mode}, sampling_percentage: {percentage}}}");
+        let processed = sampler(&yaml, Signal::Traces).process(traces(sent.clone()));
+        prop_assert_eq!(processed.sampled_out as usize, sent.len() - expected.len());
+        let left = processed.payload.map_or(Vec::new(), |payload| spans(&payload));
+        prop_assert_eq!(left, expected);
     }
 }
