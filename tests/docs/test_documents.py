@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from rig import http
-from rig.collector import Collector
+from rig.collector import Collector, Ports
+from rig.collector import configuration as collector_configuration
 from rig.mesh import Solo, alone, plugin
 from rig.process import ROOT, Run, wait_for
 from rig.programs import collector_binary
@@ -106,7 +107,13 @@ def test_the_filters_attributes_are_those_in_the_code() -> None:
 
 
 def test_the_collectors_metrics_are_documented(run: Run) -> None:
-    metrics = Collector(run).metrics().names
+    ports = Ports.free()
+    queue = {"storage": "file_storage"}
+    exporter = {"endpoint": "127.0.0.1:9", "sending_queue": queue}
+    document = collector_configuration(ports, {"otlp_grpc": exporter})
+    document["extensions"]["file_storage"] = {"directory": str(run.directory / "storage")}
+    document["service"]["extensions"].append("file_storage")
+    metrics = Collector(run, document, ports=ports).metrics().names
     items = ["spans", "log_records", "metric_points"]
     assert names(COLLECTOR, r"(otelcol|spanmesh)_\w+", ITEMS=items) == metrics
 
