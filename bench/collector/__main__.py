@@ -60,8 +60,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _contenders(peers: Sequence[str]) -> list[Contender]:
-    """Return rotel, ours in both ways of compression, and the peers that were asked for."""
-    compared = [contenders.rotel(), contenders.ours("gzip"), contenders.ours("none")]
+    """Return rotel, ours in both ways of compression and with its queue on disk, and the peers that
+    were asked for."""
+    compared = [
+        contenders.rotel(),
+        contenders.ours("gzip"),
+        contenders.ours("none"),
+        contenders.ours("none", durable=True),
+    ]
     if "otelcol" in peers:
         compared += [contenders.otelcol_peer("gzip"), contenders.otelcol_peer("none")]
     return compared

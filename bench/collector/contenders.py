@@ -47,17 +47,22 @@ class Contender:
         return f"{self.name}, {'gzip' if self.compression == 'gzip' else 'no compression'}"
 
 
-def ours(compression: Compression) -> Contender:
-    """Return our collector."""
+def ours(compression: Compression, *, durable: bool = False) -> Contender:
+    """Return our collector, with its queue on disk and every answer synced if it is durable."""
 
     def start(run: Run, target: int) -> Running:
         ports = Ports.free()
         document = configuration(ports, {"otlp_grpc": _exporter(target, compression)})
         document["processors"]["batch"] = {}
+        if durable:
+            document["exporters"]["otlp_grpc"]["sending_queue"] = {"storage": "file_storage"}
+            document["extensions"]["file_storage"] = {"directory": str(run.directory / "storage")}
+            document["service"]["extensions"].append("file_storage")
         collector = Collector(run, document, ports=ports)
         return Running(collector.process, ports.grpc)
 
-    return Contender("Spanmesh", _version(collector_binary()), compression, start)
+    name = "Spanmesh, durable" if durable else "Spanmesh"
+    return Contender(name, _version(collector_binary()), compression, start)
 
 
 def rotel() -> Contender:

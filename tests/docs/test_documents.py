@@ -113,6 +113,13 @@ def test_the_collectors_metrics_are_documented(run: Run) -> None:
     document = collector_configuration(ports, {"otlp_grpc": exporter})
     document["extensions"]["file_storage"] = {"directory": str(run.directory / "storage")}
     document["service"]["extensions"].append("file_storage")
+    # Each processor has its metrics only where there is one.
+    document["processors"]["memory_limiter"] = {"check_interval": "1s", "limit_mib": 100}
+    document["processors"]["probabilistic_sampler"] = {"sampling_percentage": 50}
+    for signal, pipeline in document["service"]["pipelines"].items():
+        sampler = ["probabilistic_sampler"] if signal != "metrics" else []
+        processors = ["memory_limiter", *sampler, "batch"]
+        document["service"]["pipelines"][signal] = {**pipeline, "processors": processors}
     metrics = Collector(run, document, ports=ports).metrics().names
     items = ["spans", "log_records", "metric_points"]
     assert names(COLLECTOR, r"(otelcol|spanmesh)_\w+", ITEMS=items) == metrics
