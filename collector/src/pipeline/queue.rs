@@ -278,6 +278,9 @@ impl Queue {
         let logs: Vec<_> = self.lock().lanes.iter().filter_map(Waiting::log).collect();
         for (signal, spool) in logs {
             let (pending, directory) = spool.close();
+            if pending.records == 0 {
+                continue;
+            }
             let (exporter, signal) = (self.name.as_str(), signal.name());
             let Mark { items, bytes, .. } = pending;
             info!(

@@ -205,3 +205,35 @@ fn connectors_have_names_of_their_own() {
          \"forward\" in \"exporters\" too"
     ));
 }
+
+#[test]
+fn queues_on_disk_need_a_storage_that_is_in_use() {
+    let load_with = |storage: &str, enabled: &str| {
+        load(&format!(
+            "receivers: {{otlp: }}
+exporters:
+  otlp_grpc:
+    endpoint: 'localhost:1'
+    sending_queue: {{storage: {storage}}}
+extensions: {{file_storage/a: , health_check: }}
+service:
+  extensions: [{enabled}]
+  pipelines: {{traces: {{receivers: [otlp], exporters: [otlp_grpc]}}}}
+"
+        ))
+    };
+    assert!(load_with("file_storage/a", "file_storage/a, health_check").is_ok());
+    let message = load_with("file_storage/a", "health_check").unwrap_err();
+    assert!(
+        message.contains(
+            "c.yaml:3:3: exporters::otlp_grpc::sending_queue::storage: the storage \
+             \"file_storage/a\" is not in \"service::extensions\""
+        ),
+        "{message}"
+    );
+    let message = load_with("health_check", "health_check").unwrap_err();
+    assert!(
+        message.contains("the extension \"health_check\" is not a storage"),
+        "{message}"
+    );
+}
