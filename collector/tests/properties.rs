@@ -1,7 +1,10 @@
 //! Nothing that a user writes or a client sends makes the collector panic.
 
+use std::io;
+use std::path::Path;
+
 use proptest::prelude::*;
-use spanmesh_collector::config::Environment;
+use spanmesh_collector::config::{Effective, Environment, Form, Source};
 use spanmesh_collector::service::{DEFAULT_CONFIG, Plan};
 use spanmesh_collector::transport::{DecompressError, Encoding, decompress};
 
@@ -10,6 +13,11 @@ struct Echo;
 impl Environment for Echo {
     fn variable(&self, name: &str) -> Option<String> {
         (!name.starts_with('N')).then(|| name.to_owned())
+    }
+
+    /// Files hold their names; no real one is read.
+    fn file(&self, path: &Path) -> io::Result<String> {
+        Ok(path.display().to_string())
     }
 }
 
@@ -50,6 +58,40 @@ proptest! {
                 let placed = line.starts_with("c.yaml:");
                 prop_assert!(placed || line.contains("\"service\" is missing"), "{}", line);
             }
+        }
+    }
+
+    #[test]
+    fn any_source_is_refused_or_read(
+        location in "(env:|file:|yaml:|[a-z]{2}:)?\\PC{0,40}", assignment in "\\PC{0,40}"
+    ) {
+        for source in [Source::parse(&location), Source::set(&assignment)].into_iter().flatten() {
+            let sources = [Source::text("c.yaml", DEFAULT_CONFIG), source];
+            if let Err(problems) = Effective::read(&sources, &Echo).and_then(Plan::new) {
+                prop_assert!(!problems.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn any_reference_is_refused_or_expanded(text in "(\\$|\\{|\\}|:-|:|env|file|yaml|N|a|\\[| ){0,16}") {
+        let text = format!("receivers: {}\n", serde_json::Value::from(text));
+        let sources = [Source::text("c.yaml", text)];
+        if let Err(problems) = Effective::read(&sources, &Echo) {
+            prop_assert!(!problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_as_the_same(text in damaged()) {
+        let read = |text: &str| {
+            let sources = [Source::text("c.yaml", text.replace('$', "_"))];
+            Effective::read(&sources, &Echo)
+        };
+        if let Ok(effective) = read(&text) {
+            let again = read(&effective.render(Form::Yaml)).unwrap();
+            prop_assert_eq!(again.render(Form::Json), effective.render(Form::Json));
+            prop_assert_eq!(again.masked().render(Form::Json), effective.masked().render(Form::Json));
         }
     }
 

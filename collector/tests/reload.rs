@@ -208,8 +208,9 @@ async fn a_configuration_that_cannot_start_changes_nothing() {
             .reload(&right.replace("endpoint", "endpont"))
             .await
     );
+    // It is a folder, which only the attempt to open it tells.
     let nowhere = right
-        .replace("exporters:\n", "exporters:\n  file: {path: /nowhere/x}\n")
+        .replace("exporters:\n", "exporters:\n  file: {path: /}\n")
         .replace("[otlp_grpc/x]", "[otlp_grpc/x, file]");
     assert!(!collector.reload(&nowhere).await);
     collector.post_traces(traces(0..10).encode_to_vec()).await;

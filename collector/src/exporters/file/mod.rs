@@ -65,6 +65,14 @@ impl ExporterFactory for Factory {
 
     fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExporterConfig>, Problems> {
         let options: Options = section.read()?;
+        let folder = options.path.parent();
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            let path = options.path.display();
+            let message =
+                format!("path: expected a file in a folder that is there, but found {path}");
+            return Err(section.problem(message).into());
+        }
         Ok(Box::new(options))
     }
 }
