@@ -13,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from rig.collector import Collector, Metrics, Ports, configuration
 from rig.process import Run, wait_for
+from rig.programs import collector_binary
 from rig.sink import ACCEPT, Behaviour, Sink
 
 SPANS = 20
@@ -152,3 +153,31 @@ def test_a_collector_that_stops_keeps_what_it_could_not_deliver(run: Run) -> Non
         assert metrics.total("spanmesh_account_recovered_items") == queued
         assert metrics.total("spanmesh_storage_pending_items") == 0
         assert collector.stop() == 0
+
+
+def test_a_full_disk_refuses_clients_until_there_is_room(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system refuses to let a file grow past a limit, as it does when the disk is full."""
+    limited = run.write(
+        "limited", f"#!/bin/sh\ntrap '' XFSZ\nulimit -f 1024\nexec {collector_binary()} \"$@\"\n"
+    )
+    limited.chmod(0o755)
+    monkeypatch.setenv("SPANMESH_COLLECTOR", str(limited))
+    ports = Ports.free()
+    sink = Sink()
+    collector = Collector(run, stored(run, ports, sink), ports=ports)
+    client = Client(ports.grpc)
+    try:
+        wait_for(lambda: client.refused >= 100, "the disk was full", 60)
+        full = len(client.acknowledged)
+        assert full > 0
+        with sink:
+            wait_for(lambda: len(client.acknowledged) >= 2 * full, "there was room again", 60)
+            client.stop()
+            wait_for(lambda: balanced(collector.metrics()), "everything was delivered", 60)
+            assert client.acknowledged <= arrived(sink)
+            assert collector.stop() == 0
+    finally:
+        client.stop()
+    assert "not taken by the storage: " in collector.process.log.read_text()
