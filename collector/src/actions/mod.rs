@@ -200,7 +200,7 @@ impl Selection {
 }
 
 /// SHA-256 of a string's bytes, or of a number or boolean in little endian, in hexadecimal; other
-/// values and empty strings become an empty string.
+/// values become an empty string.
 fn hash(value: AnyValue<'_>) -> EncodedValue {
     let hash = |bytes: &[u8]| {
         let digest = digest::digest(&digest::SHA256, bytes);
@@ -208,7 +208,7 @@ fn hash(value: AnyValue<'_>) -> EncodedValue {
         EncodedValue::string(&digits.collect::<String>())
     };
     match value {
-        AnyValue::String(text) if !text.is_empty() => hash(text.as_bytes()),
+        AnyValue::String(text) => hash(text.as_bytes()),
         AnyValue::Bool(value) => hash(&[u8::from(value)]),
         AnyValue::Int(value) => hash(&value.to_le_bytes()),
         AnyValue::Double(value) => hash(&value.to_bits().to_le_bytes()),

@@ -40,8 +40,8 @@ enum Priority {
     /// Nothing.
     Defer,
     Drop,
-    /// To be kept with at least the probability of this threshold.
-    AtLeast(Threshold),
+    /// To be kept with the probability of this threshold.
+    Of(Threshold),
 }
 
 /// Every threshold keeps it.
@@ -86,17 +86,14 @@ impl Sampler {
             true => Some(Threshold::KEEP_ALL),
             false => self.own_threshold(current),
         };
-        let threshold = match (priority, own) {
-            (Priority::AtLeast(least), own) if own.is_none_or(|own| least < own) => {
+        let threshold = match priority {
+            Priority::Of(threshold) => {
                 policy = Policy::SamplingPriority;
-                Some(least)
+                Some(threshold)
             }
-            (_, own) => own,
+            Priority::Defer | Priority::Drop => own,
         };
-        let randomness = match is_wrong {
-            true => HIGHEST,
-            false => randomness.unwrap_or(HIGHEST),
-        };
+        let randomness = randomness.unwrap_or(HIGHEST);
         let Some(threshold) = threshold.filter(|threshold| threshold.keeps(randomness)) else {
             return Verdict {
                 policy,
@@ -153,7 +150,9 @@ impl Sampler {
         if let (Some(randomness), true) = (carrier.randomness(), options.mode != Mode::HashSeed) {
             return (Policy::SamplingRandomness, Some(randomness));
         }
-        let by_trace_id = carrier.is_span() || options.attribute_source == AttributeSource::TraceId;
+        let by_trace_id = carrier.is_span()
+            || options.mode != Mode::HashSeed
+            || options.attribute_source == AttributeSource::TraceId;
         if let (Some(id), true) = (carrier.trace_id(), by_trace_id) {
             return match options.mode {
                 Mode::HashSeed => {
@@ -167,8 +166,9 @@ impl Sampler {
                 }
             };
         }
-        let name = options.from_attribute.as_deref();
-        let name = name.filter(|_| !carrier.is_span());
+        // OTEP 235 knows no randomness of attributes.
+        let hashes = !carrier.is_span() && options.mode == Mode::HashSeed;
+        let name = options.from_attribute.as_deref().filter(|_| hashes);
         match name.and_then(|name| carrier.attribute(name)) {
             Some(value) => {
                 let text = as_text(value);
@@ -190,7 +190,7 @@ impl Sampler {
         if carrier.is_span() {
             return match carrier.attribute("sampling.priority").and_then(number) {
                 Some(0.0) => Priority::Drop,
-                Some(value) if value > 0.0 => Priority::AtLeast(Threshold::KEEP_ALL),
+                Some(value) if value > 0.0 => Priority::Of(Threshold::KEEP_ALL),
                 _ => Priority::Defer,
             };
         }
@@ -205,7 +205,7 @@ impl Sampler {
         }
         let ratio = (value / 100.0).min(1.0);
         match Threshold::from_probability(ratio, self.options.precision) {
-            Ok(Some(threshold)) => Priority::AtLeast(threshold),
+            Ok(Some(threshold)) => Priority::Of(threshold),
             Ok(None) | Err(_) => Priority::Defer,
         }
     }

@@ -276,6 +276,8 @@ fn log_records_without_a_trace_are_sampled_by_an_attribute() {
     assert_eq!(keys, ["id", "sampling.threshold", "sampling.randomness"]);
     // Nothing to go by.
     assert!(record("{sampling_percentage: 99}", log(1)).is_none());
+    let consistent = "{mode: equalizing, sampling_percentage: 99, from_attribute: id}";
+    assert!(record(consistent, log(1)).is_none());
 }
 
 #[test]
@@ -300,8 +302,9 @@ fn a_priority_of_a_log_record_is_a_percentage() {
     assert_eq!(p(50, HALF - 1), None);
     assert_eq!(p(100, 1).as_deref(), Some("0"));
     assert_eq!(p(1000, 1).as_deref(), Some("0"));
-    // It never lowers what is configured.
-    assert_eq!(p(1, 3 << 54).as_deref(), Some("c"));
+    // It lowers what is configured, too.
+    assert_eq!(p(1, u64::MAX).as_deref(), Some("fd70a"));
+    assert_eq!(p(1, 3 << 54), None);
     assert_eq!(with(Value::DoubleValue(50.0), HALF).as_deref(), Some("8"));
     assert_eq!(with(Value::StringValue("50".to_owned()), HALF), None);
 }
