@@ -57,7 +57,7 @@ impl Spool {
             let directory = directory.display().to_string();
             info!(
                 exporter,
-                directory, bytes, "the end of the storage was not whole and has been cut off"
+                directory, bytes, "cut off what was no whole record at the end of the storage"
             );
         }
         let reader = Mutex::new(log.handle().reader());

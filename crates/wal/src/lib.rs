@@ -7,6 +7,7 @@
 //! cursor                                    what is done, replaced by rename
 //! 00000000000000000000-<salt>.segment       records, oldest first; the name has the first one's number
 //! 00000000000000000412-<salt>.segment
+//! 0.spare                               a segment that is done, to be written over
 //! ```
 //!
 //! A record is a header of 48 bytes (see the module `frame`) and a payload. Each header says how many records,
@@ -18,7 +19,8 @@
 //! - [`Log`] appends: many records, one `fdatasync`. It belongs to one thread.
 //! - [`Committer`] is that thread: appends that arrive while it syncs share the next sync.
 //! - [`Reader`] reads in order, leaves out what is done, and says what is damaged.
-//! - [`Handle`] marks records as done, in any order. Segments that are done are deleted.
+//! - [`Handle`] marks records as done, in any order. Segments that are done are written over
+//!   or deleted.
 //!
 //! What is guaranteed: a record whose append has returned is read again after any end of the process,
 //! and of the machine if `fsync` is on, unless it was marked as done. Records marked as done shortly before
@@ -41,6 +43,7 @@ mod reader;
 mod scan;
 mod segment;
 mod shared;
+mod spares;
 
 pub use self::committer::{Appended, Committer};
 pub use self::log::{AppendError, Entry, Located, Log, OpenError, Options};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::mark::Mark;
 use crate::scan::{find_header, header_at};
 use crate::segment::{self, SegmentId};
 use crate::shared::{Handle, Shared, State};
+use crate::spares::Spares;
 
 /// How a log is kept.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct Log {
     shared: Arc<Shared>,
     options: Options,
     active: Option<Active>,
+    /// Segments that are done, to be written over.
+    spares: Spares,
     /// Whether the active segment may have bytes behind its last record, from a write that failed.
     torn: bool,
     cut: u64,
@@ -98,6 +102,8 @@ struct Active {
     file: File,
     /// Bytes of whole records.
     length: u64,
+    /// Bytes of the file, which may hold what was there before it was written over.
+    allocated: u64,
 }
 
 /// Records that are written together.
@@ -134,6 +140,7 @@ impl Log {
     }
 
     fn recover(directory: &Path, options: Options, lock: Lock) -> io::Result<Self> {
+        let spares = Spares::new(directory)?;
         let mut segments: BTreeMap<SegmentId, u64> =
             segment::list(directory)?.into_iter().collect();
         let cursor = cursor::read(directory)?;
@@ -145,7 +152,10 @@ impl Log {
                 .read(true)
                 .write(true)
                 .open(id.path(directory))?;
-            let last = last_record(&file, id.salt, *length);
+            let last = match index {
+                0 => last_whole_record(&file, id.salt, *length),
+                _ => records(&file, id.salt, *length).pop(),
+            };
             if index == 0 {
                 let whole = last.map_or(0, |(_, end)| end);
                 cut = *length - whole;
@@ -160,6 +170,7 @@ impl Log {
                     id,
                     file,
                     length: whole,
+                    allocated: whole,
                 });
             }
             if let Some((header, _)) = last {
@@ -190,6 +201,7 @@ impl Log {
             shared: Shared::new(directory.to_owned(), state),
             options,
             active,
+            spares,
             torn: false,
             cut,
             _lock: lock,
@@ -286,10 +298,11 @@ impl Log {
     pub fn close(mut self) -> io::Result<()> {
         self.shared.lock().changed = true;
         self.active = None;
-        self.remove_done(None)
+        self.remove_done(None)?;
+        self.spares.clear()
     }
 
-    fn remove_done(&self, active: Option<SegmentId>) -> io::Result<()> {
+    fn remove_done(&mut self, active: Option<SegmentId>) -> io::Result<()> {
         let done: Done = {
             let mut state = self.shared.lock();
             if !std::mem::take(&mut state.changed) {
@@ -297,7 +310,8 @@ impl Log {
             }
             state.done.clone()
         };
-        let directory = &self.shared.directory;
+        let directory = self.shared.directory.clone();
+        let directory = directory.as_path();
         let written = cursor::write(directory, &done, self.options.fsync);
         let removed = written.and_then(|()| {
             let removable = {
@@ -309,10 +323,7 @@ impl Log {
                 removable
             };
             for id in removable {
-                match fs::remove_file(id.path(directory)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+                self.spares.keep_or_remove(&id.path(directory))?;
                 self.shared.lock().segments.remove(&id);
             }
             Ok(())
@@ -325,7 +336,10 @@ impl Log {
 
     fn lacks_room(&self, group: &Group, size: u64) -> bool {
         let stored = self.shared.lock().stored_bytes();
-        stored + group.bytes + size > self.options.max_bytes
+        let behind = self.active.as_ref().map_or(0, Active::unused);
+        // What is written now goes over what is allocated first.
+        let more = (group.bytes + size).max(behind);
+        stored + self.spares.bytes() + more > self.options.max_bytes
     }
 
     /// Deletes whatever is done, also the active segment if all of it is.
@@ -341,6 +355,13 @@ impl Log {
         if self.remove_done(id.filter(|_| !all_done)).is_ok() && all_done {
             self.active = None;
         }
+        // What is only kept to be written over goes first; if that fails it still counts.
+        let _ = self.spares.clear();
+        if let Some(active) = &mut self.active
+            && active.file.set_len(active.length).is_ok()
+        {
+            active.allocated = active.length;
+        }
     }
 
     /// Takes away what a failed write has left behind.
@@ -350,6 +371,7 @@ impl Log {
         }
         if let Some(active) = &mut self.active {
             active.file.set_len(active.length)?;
+            active.allocated = active.length;
             active.file.seek(SeekFrom::Start(active.length))?;
         }
         self.torn = false;
@@ -365,7 +387,12 @@ impl Log {
             salt: random(),
         };
         let directory = &self.shared.directory;
-        let file = File::create_new(id.path(directory))?;
+        let path = id.path(directory);
+        let file = match self.spares.take(&path)? {
+            true => OpenOptions::new().write(true).open(&path)?,
+            false => File::create_new(&path)?,
+        };
+        let allocated = file.metadata()?.len();
         if self.options.fsync {
             File::open(directory)?.sync_all()?;
         }
@@ -374,6 +401,7 @@ impl Log {
             id,
             file,
             length: 0,
+            allocated,
         });
         Ok(())
     }
@@ -408,6 +436,7 @@ impl Log {
             return Err(error);
         }
         active.length += group.bytes;
+        active.allocated = active.allocated.max(active.length);
         let last = group.results.last().and_then(|index| results.get(*index));
         let mut state = self.shared.lock();
         state.segments.insert(active.id, active.length);
@@ -416,6 +445,15 @@ impl Log {
             state.end = located.to;
         }
         Ok(())
+    }
+}
+
+// === impl Active ===
+
+impl Active {
+    /// Bytes of the file behind the last record.
+    fn unused(&self) -> u64 {
+        self.allocated.saturating_sub(self.length)
     }
 }
 
@@ -455,21 +493,37 @@ impl From<io::Error> for AppendError {
     }
 }
 
-/// The last record of a segment, and where it ends.
-fn last_record(file: &File, salt: u64, length: u64) -> Option<(Header, u64)> {
-    let mut last = None;
+/// The records of a segment, and where each ends.
+fn records(file: &File, salt: u64, length: u64) -> Vec<(Header, u64)> {
+    let mut records = Vec::new();
     let mut offset = 0;
     loop {
         if let Some(header) = header_at(file, salt, offset, length) {
             offset += header.record_bytes();
-            last = Some((header, offset));
+            records.push((header, offset));
         } else {
             match find_header(file, salt, offset.saturating_add(1), length) {
                 Some(next) => offset = next,
-                None => return last,
+                None => return records,
             }
         }
     }
+}
+
+/// The last record of the segment that was written to last. The append of one behind it may have
+/// stopped in the midst of its payload, over what was there before.
+fn last_whole_record(file: &File, salt: u64, length: u64) -> Option<(Header, u64)> {
+    records(file, salt, length)
+        .into_iter()
+        .rfind(|(header, end)| is_whole(file, salt, *end, header))
+}
+
+/// Whether the payload that ends here is the one of its header. One that cannot be read is left to the
+/// reader, who counts it.
+fn is_whole(file: &File, salt: u64, end: u64, header: &Header) -> bool {
+    let mut payload = vec![0; header.length];
+    let read = file.read_exact_at(&mut payload, end - header.length as u64);
+    read.is_err() || header.fits(salt, &payload)
 }
 
 /// Without a cursor: what was in the log before the first record that is still there.
