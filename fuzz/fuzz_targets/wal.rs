@@ -22,7 +22,9 @@ fuzz_target!(|input: &[u8]| {
     let Some((&parting, rest)) = input.split_first() else {
         return;
     };
-    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    // Files in memory, where the system has them, are several times faster.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let folder = folder.expect("a folder for temporary files");
     let directory = folder.path().join("log");
     let mut log = Log::open(&directory, options()).expect("a new log");
     let entry = |payload: &'static [u8]| Entry {
