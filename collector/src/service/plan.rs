@@ -6,7 +6,7 @@ use std::fmt;
 use spanmesh_otlp::Signal;
 
 use super::telemetry_options::TelemetryOptions;
-use super::wiring;
+use super::{endpoints, wiring};
 use crate::config::{
     ComponentId, Document, Effective, Entry, Environment, Former, Node, PipelineEntry, Problem,
     Problems, Reference, Section, Source, nearest,
@@ -182,6 +182,15 @@ impl Plan {
         });
         keep_used(&mut connectors, &uses);
         wiring::check(&document, &connectors, &mut problems);
+
+        let receivers_here = document.receivers.iter().map(|entry| ("receivers", entry));
+        let extensions_here = document
+            .extensions
+            .iter()
+            .map(|entry| ("extensions", entry));
+        let uses = document.pipelines.iter().flat_map(|p| &p.receivers);
+        let uses: Vec<&Reference> = uses.chain(&document.enabled_extensions).collect();
+        endpoints::check(receivers_here.chain(extensions_here), &uses, &mut problems);
 
         let telemetry = read_telemetry(&document.telemetry, &mut warnings);
         let telemetry = problems.note(telemetry).unwrap_or_default();
