@@ -21,6 +21,7 @@ mod id;
 mod node;
 mod problem;
 mod render;
+mod secret;
 mod secrets;
 mod source;
 mod suggest;
@@ -38,6 +39,7 @@ pub use self::id::ComponentId;
 pub use self::node::{Node, Place, Value};
 pub use self::problem::{Problem, Problems};
 pub use self::render::Form;
+pub use self::secret::Secret;
 pub use self::source::Source;
 pub use self::suggest::nearest;
 

@@ -37,6 +37,8 @@ fn queue(directory: &Path, options: &QueueOptions) -> (Arc<Queue>, Lane, Arc<Acc
         Some(Batching {
             min_items: 0,
             max_items: 0,
+            min_bytes: None,
+            max_bytes: None,
             timeout: Duration::from_secs(3600),
         }),
     );

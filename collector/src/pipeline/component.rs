@@ -15,6 +15,7 @@ use spanmesh_otlp::Signal;
 use spanmesh_otlp::response::PartialSuccess;
 
 use super::accounts::Accounts;
+use super::auth::{Authenticator, Authenticators};
 use super::intake::Intakes;
 use super::limiter::MemoryLimits;
 use super::options::{Batching, DeliveryOptions};
@@ -82,6 +83,15 @@ pub trait ReceiverFactory: Sync {
 
 /// A receiver that is configured.
 pub trait ReceiverConfig: Send {
+    /// Takes the authentication extensions that it names from all that there are.
+    ///
+    /// # Errors
+    /// One that is not there or does not fit, as a sentence.
+    fn authenticate(&mut self, all: &Authenticators) -> Result<(), String> {
+        let _ = all;
+        Ok(())
+    }
+
     /// Opens its ports, and takes nothing from them yet.
     ///
     /// # Errors
@@ -218,6 +228,15 @@ pub trait ExporterFactory: Sync {
 
 /// An exporter that is configured.
 pub trait ExporterConfig: Send {
+    /// Takes the authentication extension that it names from all that there are.
+    ///
+    /// # Errors
+    /// It is not there or does not fit, as a sentence.
+    fn authenticate(&mut self, all: &Authenticators) -> Result<(), String> {
+        let _ = all;
+        Ok(())
+    }
+
     /// Whether it can deliver a signal.
     ///
     /// # Errors
@@ -320,6 +339,11 @@ pub trait ExtensionFactory: Sync {
 
 /// An extension that is configured.
 pub trait ExtensionConfig: Send {
+    /// What it can do for receivers and exporters, if it is about authentication.
+    fn authenticator(&self) -> Option<Authenticator> {
+        None
+    }
+
     /// Where queues are kept that name it as their `storage`; `None` if it is not for that.
     fn storage(&self) -> Option<StorageOptions> {
         None
@@ -363,6 +387,21 @@ impl Processed {
         }
     }
 }
+
+/// An extension that runs only in what others ask of it.
+#[derive(Debug)]
+pub struct Passive;
+
+// === impl Passive ===
+
+impl Passive {
+    /// Starts it: there is nothing to do.
+    pub fn start() -> BoxFuture<'static, Result<Box<dyn Extension>, StartError>> {
+        Box::pin(std::future::ready(Ok(Box::new(Self) as Box<dyn Extension>)))
+    }
+}
+
+impl Extension for Passive {}
 
 // === impl Batch ===
 

@@ -29,6 +29,7 @@ pub struct Intake {
     malformed: Counter,
     too_large: Counter,
     overloaded: Counter,
+    unauthenticated: Counter,
 }
 
 /// The intakes of a receiver: one for each signal that a pipeline takes from it.
@@ -119,6 +120,7 @@ impl Intake {
             malformed: Counter::default(),
             too_large: Counter::default(),
             overloaded: Counter::default(),
+            unauthenticated: Counter::default(),
         }
     }
 
@@ -166,12 +168,18 @@ impl Intake {
             malformed: rejected("malformed"),
             too_large: rejected("too_large"),
             overloaded: rejected("overloaded"),
+            unauthenticated: rejected("unauthenticated"),
         }
     }
 
     /// Counts a request that could not be read.
     pub fn malformed(&self) {
         self.malformed.add(1);
+    }
+
+    /// Counts a request of a client that did not show who it is.
+    pub fn unauthenticated(&self) {
+        self.unauthenticated.add(1);
     }
 
     /// Counts a request that was too large.

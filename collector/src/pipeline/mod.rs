@@ -8,6 +8,7 @@
 
 mod account;
 mod accounts;
+mod auth;
 mod backlog;
 mod budget;
 mod client;
@@ -34,12 +35,16 @@ mod unwind;
 
 pub use self::account::{Account, Custody, DropReason, Totals};
 pub use self::accounts::Accounts;
+pub use self::auth::{
+    Attributes, AuthOptions, Authenticator, Authenticators, ClientAuthenticator,
+    ServerAuthenticator, Unauthenticated,
+};
 pub use self::budget::{Budget, Reservation};
 pub use self::client::Client;
 pub use self::component::{
     Batch, BoundReceiver, BoxFuture, BuildContext, ConnectorConfig, ConnectorFactory, Delivered,
     ExportError, Exporter, ExporterConfig, ExporterFactory, Extension, ExtensionConfig,
-    ExtensionFactory, Processed, Processor, ProcessorConfig, ProcessorFactory, Receiver,
+    ExtensionFactory, Passive, Processed, Processor, ProcessorConfig, ProcessorFactory, Receiver,
     ReceiverConfig, ReceiverContext, ReceiverFactory, Stage, StartError,
 };
 pub use self::destination::{Destination, Phase};
@@ -52,8 +57,9 @@ pub use self::options::{
     Batching, DeliveryOptions, FORMER_OPTIONS, QueueOptions, RetryOptions, Sizer,
 };
 pub use self::payload::Payload;
-pub use self::ports::Ports;
+pub use self::ports::{BoundSocket, Ports};
 pub use self::queue::Lane;
 pub use self::readiness::Readiness;
+pub(crate) use self::retry::random_fraction;
 pub use self::route::{Route, Step};
 pub use self::storage::{Storage, StorageOptions};

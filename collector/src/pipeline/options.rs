@@ -15,6 +15,10 @@ pub struct Batching {
     pub min_items: u64,
     /// A batch has no more items than this; 0 for no limit.
     pub max_items: u64,
+    /// A batch is also sent as soon as it has so many bytes.
+    pub min_bytes: Option<usize>,
+    /// A batch has no more bytes than this, instead of what its exporter takes for right.
+    pub max_bytes: Option<usize>,
     /// A batch is sent when its first item has waited for so long.
     pub timeout: Duration,
 }
@@ -229,13 +233,17 @@ impl TryFrom<RawQueueOptions> for QueueOptions {
             (None, Some(_)) => Sizer::Requests,
             (_, None) => Sizer::Bytes,
         };
-        if let (Sizer::Items, Some(size), Some(batch)) = (sizer, raw.queue_size, raw.batch)
-            && batch.min_items > size
+        let least = raw.batch.and_then(|batch| match (sizer, batch.min_bytes) {
+            (Sizer::Items, None) => Some(batch.min_items),
+            (Sizer::Bytes, Some(bytes)) => Some(bytes as u64),
+            _ => None,
+        });
+        if let (Some(size), Some(least)) = (raw.queue_size, least)
+            && least > size
         {
             return Err(format!(
-                "expected \"queue_size\" to be at least \"min_size\" of \"batch\" ({}), but found \
-                 {size}",
-                batch.min_items
+                "expected \"queue_size\" to be at least \"min_size\" of \"batch\" ({least}), but \
+                 found {size}"
             ));
         }
         Ok(Self {
@@ -268,23 +276,33 @@ impl TryFrom<RawBatchOptions> for Batching {
 
     fn try_from(raw: RawBatchOptions) -> Result<Self, String> {
         let (min, max) = (raw.min_size, raw.max_size);
-        if raw.sizer != Sizer::Items {
-            return Err(
-                "expected \"sizer\" to be \"items\"; batches by bytes are not available in \
-                        this version"
-                    .to_owned(),
-            );
-        }
         if max > 0 && max < min {
             return Err(format!(
                 "expected \"max_size\" to be 0 or at least \"min_size\" ({min}), but found {max}"
             ));
         }
-        Ok(Self {
-            min_items: min,
-            max_items: max,
-            timeout: raw.flush_timeout.0,
-        })
+        let timeout = raw.flush_timeout.0;
+        match raw.sizer {
+            Sizer::Requests => Err("expected \"sizer\" to be \"items\" or \"bytes\"".to_owned()),
+            Sizer::Items => Ok(Self {
+                min_items: min,
+                max_items: max,
+                min_bytes: None,
+                max_bytes: None,
+                timeout,
+            }),
+            Sizer::Bytes => {
+                let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+                Ok(Self {
+                    // Only bytes count; without a least number of them whatever waits is sent at once.
+                    min_items: if min == 0 { 0 } else { u64::MAX },
+                    max_items: 0,
+                    min_bytes: (min > 0).then(|| bytes(min)),
+                    max_bytes: (max > 0).then(|| bytes(max)),
+                    timeout,
+                })
+            }
+        }
     }
 }
 
@@ -389,11 +407,21 @@ mod tests {
         assert_eq!(defaults.timeout, Duration::from_millis(200));
         for wrong in [
             r#"{"batch": {"max_size": 10}}"#,
-            r#"{"batch": {"sizer": "bytes"}}"#,
+            r#"{"batch": {"sizer": "requests"}}"#,
             r#"{"batch": {}, "queue_size": 100, "sizer": "items"}"#,
         ] {
             assert!(batch(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn batches_can_be_measured_in_bytes() {
+        let batch = |json| queue(json).unwrap().batch.unwrap();
+        let sized = batch(r#"{"batch": {"sizer": "bytes", "min_size": 1000, "max_size": 2000}}"#);
+        assert_eq!((sized.min_bytes, sized.max_bytes), (Some(1000), Some(2000)));
+        assert_eq!((sized.min_items, sized.max_items), (u64::MAX, 0));
+        let at_once = batch(r#"{"batch": {"sizer": "bytes", "min_size": 0}}"#);
+        assert_eq!((at_once.min_items, at_once.min_bytes), (0, None));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The ports that are open, so that a new configuration takes them over from the one before it: a port
 //! that is closed and opened again would refuse connections in between.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream as BlockingUnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 /// The ports of one configuration. Clones are the same ports.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +19,8 @@ struct State {
     /// Those of the configuration before that nobody has taken over yet.
     inherited: Vec<Port>,
     open: Vec<Port>,
+    inherited_sockets: Vec<Weak<BoundSocket>>,
+    open_sockets: Vec<Weak<BoundSocket>>,
 }
 
 /// An open port. It is closed when the last of those who accept from it has left.
@@ -25,6 +31,13 @@ struct Port {
     listener: Weak<TcpListener>,
 }
 
+/// A unix socket that is open. Its file goes when the last of those who accept from it has left.
+#[derive(Debug)]
+pub struct BoundSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
 // === impl Ports ===
 
 impl Ports {
@@ -32,10 +45,11 @@ impl Ports {
     /// both want to.
     #[must_use]
     pub fn next(&self) -> Self {
-        let inherited = self.lock().open.clone();
+        let state = self.lock();
         Self(Arc::new(Mutex::new(State {
-            inherited,
-            open: Vec::new(),
+            inherited: state.open.clone(),
+            inherited_sockets: state.open_sockets.clone(),
+            ..State::default()
         })))
     }
 
@@ -76,8 +90,64 @@ impl Ports {
         });
     }
 
+    /// Opens the socket at `path`, or takes it over. One that a process left behind which is no more
+    /// gives way; nothing else does.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, as a sentence.
+    pub fn socket(&self, path: &Path) -> Result<Arc<BoundSocket>, String> {
+        let mut state = self.lock();
+        let mut inherited = state.inherited_sockets.iter().filter_map(Weak::upgrade);
+        let socket = match inherited.find(|socket| socket.path == path) {
+            Some(socket) => socket,
+            None => Arc::new(BoundSocket::open(path)?),
+        };
+        state
+            .inherited_sockets
+            .retain(|other| !other.ptr_eq(&Arc::downgrade(&socket)));
+        state.open_sockets.push(Arc::downgrade(&socket));
+        Ok(socket)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl BoundSocket ===
+
+impl BoundSocket {
+    fn open(path: &Path) -> Result<Self, String> {
+        if let Ok(metadata) = std::fs::symlink_metadata(path) {
+            if !metadata.file_type().is_socket() {
+                return Err("a file that is no socket is in its place".to_owned());
+            }
+            if BlockingUnixStream::connect(path).is_ok() {
+                return Err("the socket is already in use by another process".to_owned());
+            }
+            std::fs::remove_file(path).map_err(|error| error.to_string())?;
+        }
+        let listener = UnixListener::bind(path).map_err(|error| error.to_string())?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// Typically for want of file descriptors.
+    pub async fn accept(&self) -> io::Result<UnixStream> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok(stream)
+    }
+}
+
+impl Drop for BoundSocket {
+    fn drop(&mut self) {
+        // It may be gone already; then there is nothing to do.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -117,5 +187,35 @@ mod tests {
         let next = first.next();
         drop(listener);
         assert!(next.take_over("a", "localhost:0", any).is_none());
+    }
+
+    #[tokio::test]
+    async fn sockets_take_the_place_of_dead_ones_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("otlp.sock");
+        let first = Ports::default();
+        let socket = first.socket(&path).unwrap();
+        let error = Ports::default().socket(&path).unwrap_err();
+        assert!(
+            error.ends_with("already in use by another process"),
+            "{error}"
+        );
+        let taken_over = first.next().socket(&path).unwrap();
+        assert!(Arc::ptr_eq(&socket, &taken_over));
+        drop(socket);
+        assert!(path.exists());
+        drop(taken_over);
+        assert!(!path.exists());
+        // A process that was killed leaves its socket behind.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        drop(Ports::default().socket(&path).unwrap());
+        std::fs::write(&path, "precious").unwrap();
+        let error = Ports::default().socket(&path).unwrap_err();
+        assert!(
+            error.ends_with("a file that is no socket is in its place"),
+            "{error}"
+        );
+        assert!(path.exists());
     }
 }

@@ -549,7 +549,10 @@ impl Waiting {
 
     fn is_full(&self, max_bytes: usize) -> bool {
         match self.batching {
-            Some(batching) => self.items >= batching.min_items || self.bytes >= max_bytes,
+            Some(batching) => {
+                let enough = batching.min_bytes.is_some_and(|min| self.bytes >= min);
+                self.items >= batching.min_items || enough || self.bytes >= max_bytes
+            }
             None => !self.parcels.is_empty(),
         }
     }
@@ -566,7 +569,8 @@ impl Waiting {
                 _ if parcels.is_empty() => true,
                 None => false,
                 Some(batching) => {
-                    let enough = batching.min_items > 0 && items >= batching.min_items;
+                    let enough = (batching.min_items > 0 && items >= batching.min_items)
+                        || batching.min_bytes.is_some_and(|min| bytes >= min);
                     let too_many = batching.max_items > 0 && items_after > batching.max_items;
                     !enough && !too_many && bytes_after <= max_bytes
                 }

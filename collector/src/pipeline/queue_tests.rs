@@ -22,6 +22,8 @@ fn batching(min_items: u64, max_items: u64) -> Option<Batching> {
     Some(Batching {
         min_items,
         max_items,
+        min_bytes: None,
+        max_bytes: None,
         timeout: Duration::from_secs(3600),
     })
 }
@@ -104,6 +106,8 @@ async fn a_batch_does_not_wait_longer_than_its_timeout() {
         Some(Batching {
             min_items: 1000,
             max_items: 0,
+            min_bytes: None,
+            max_bytes: None,
             timeout,
         }),
     );

@@ -50,7 +50,7 @@ fn multiplied(duration: Duration, factor: f64) -> Duration {
 
 /// A number in 0..1. Jitter only has to differ between processes and calls, for which the seeds of
 /// the standard library's hash maps are good enough.
-fn random_fraction() -> f64 {
+pub(crate) fn random_fraction() -> f64 {
     let bits = RandomState::new().hash_one(0_u8) >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }

@@ -135,7 +135,9 @@ impl Prepared {
             let kept = kept.filter(|metrics| metrics.endpoint == *endpoint);
             self.keeps_metrics = kept.is_some();
             if let Some(kept) = kept {
-                self.ports.keep(kept.server.address());
+                if let Some(address) = kept.server.address().tcp() {
+                    self.ports.keep(address);
+                }
             } else {
                 let registry = shared.registry.clone();
                 let server = metrics_server::start(endpoint, registry, &self.ports).await?;

@@ -15,7 +15,6 @@ use super::reloads::Reloads;
 use super::shared::Shared;
 use crate::config::Problems;
 use crate::pipeline::{Phase, StartError};
-use crate::transport::Server;
 
 /// A running collector.
 pub struct Service {
@@ -110,7 +109,7 @@ impl Service {
             addresses.extend(address.map(|at| (id.to_string(), "http", at)));
         }
         let metrics = self.running.metrics.as_ref();
-        let metrics = metrics.map(|metrics| Server::address(&metrics.server));
+        let metrics = metrics.and_then(|metrics| metrics.server.address().tcp());
         addresses.extend(metrics.map(|at| ("metrics".to_owned(), "http", at)));
         addresses
     }

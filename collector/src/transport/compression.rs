@@ -8,16 +8,24 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use serde::Deserialize;
 
 /// A content encoding that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// As it is.
+    #[serde(rename = "")]
     Identity,
     /// RFC 1952.
     Gzip,
     /// RFC 8878.
     Zstd,
     /// RFC 1950, which HTTP calls `deflate` and otelcol `zlib`.
+    #[serde(alias = "deflate")]
     Zlib,
+    /// Snappy, one block or framed: senders use the same name for both, and the first bytes tell.
+    #[serde(alias = "x-snappy-framed")]
+    Snappy,
+    /// The frame format of LZ4.
+    Lz4,
 }
 
 /// `compression` of an exporter.
@@ -29,6 +37,17 @@ pub enum Compression {
     Gzip,
     /// Faster and smaller, where the destination can read it.
     Zstd,
+    /// RFC 1950, under the name that HTTP has for it.
+    Deflate,
+    /// The same under its own name.
+    Zlib,
+    /// Snappy, one block.
+    Snappy,
+    /// Snappy, framed.
+    #[serde(rename = "x-snappy-framed")]
+    SnappyFramed,
+    /// The frame format of LZ4.
+    Lz4,
     /// None.
     #[serde(alias = "")]
     None,
@@ -50,14 +69,44 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// How much is decompressed before it is asked for more room.
 const STEP: usize = 256 * 1024;
 
-/// The level that the libraries of both encodings call fast.
-const LEVEL: u32 = 1;
+/// How hard encoders try: the level that their libraries call fast.
+const FAST: u32 = 1;
+
+/// The largest number that an encoder has for that.
+const ZSTD_LEVEL_MAX: u32 = 22;
+const ZLIB_LEVEL_MAX: u32 = 9;
+
+/// The first bytes of framed Snappy, which no block of this length can begin with.
+const SNAPPY_FRAMED: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 
 // === impl Encoding ===
 
 impl Encoding {
     /// Every name that is understood, for messages.
-    pub const NAMES: &'static str = "gzip, zstd, deflate, zlib, identity";
+    pub const NAMES: &'static str =
+        "gzip, zstd, deflate, zlib, snappy, x-snappy-framed, lz4, identity";
+
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Identity,
+        Self::Gzip,
+        Self::Zstd,
+        Self::Zlib,
+        Self::Snappy,
+        Self::Lz4,
+    ];
+
+    /// Its name in `Accept-Encoding`.
+    pub const fn header(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Zlib => "deflate",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+        }
+    }
 
     /// The encoding that a `Content-Encoding` header names; `None` if it is not known, or if there
     /// are several.
@@ -67,6 +116,8 @@ impl Encoding {
             "gzip" | "x-gzip" => Some(Self::Gzip),
             "zstd" => Some(Self::Zstd),
             "deflate" | "zlib" => Some(Self::Zlib),
+            "snappy" | "x-snappy-framed" => Some(Self::Snappy),
+            "lz4" => Some(Self::Lz4),
             _ => None,
         }
     }
@@ -81,7 +132,7 @@ pub fn decompress<E: From<DecompressError>>(
     encoding: Encoding,
     body: Bytes,
     limit: usize,
-    grow: impl FnMut(usize) -> Result<(), E>,
+    mut grow: impl FnMut(usize) -> Result<(), E>,
 ) -> Result<Bytes, E> {
     let input = &*body;
     let output = match encoding {
@@ -99,6 +150,20 @@ pub fn decompress<E: From<DecompressError>>(
                 .map_err(DecompressError::Malformed)?;
             read_limited(decoder, limit, grow)
         }
+        Encoding::Snappy if input.starts_with(SNAPPY_FRAMED) => {
+            read_limited(snap::read::FrameDecoder::new(input), limit, grow)
+        }
+        Encoding::Snappy => {
+            // A block begins with the size of what comes out.
+            let size = snap::raw::decompress_len(input).map_err(malformed)?;
+            if size > limit {
+                return Err(DecompressError::TooLarge(limit).into());
+            }
+            grow(size)?;
+            let mut decoder = snap::raw::Decoder::new();
+            Ok(decoder.decompress_vec(input).map_err(malformed)?)
+        }
+        Encoding::Lz4 => read_limited(lz4_flex::frame::FrameDecoder::new(input), limit, grow),
     }?;
     Ok(compact(output))
 }
@@ -134,29 +199,61 @@ fn read_limited<E: From<DecompressError>>(
     }
 }
 
-/// Compresses the concatenation of `frames`.
+/// Compresses the concatenation of `frames`; `level` is one that [`Compression::check_level`] allows, or
+/// `None` for the fast one.
 ///
 /// # Errors
 /// Only if the library fails to allocate.
-pub fn compress(compression: Compression, frames: &[Bytes]) -> io::Result<Bytes> {
+pub fn compress(
+    compression: Compression,
+    level: Option<u32>,
+    frames: &[Bytes],
+) -> io::Result<Bytes> {
+    let level = level.unwrap_or(FAST);
+    let zlib_level = flate2::Compression::new(level.min(ZLIB_LEVEL_MAX));
     match compression {
         Compression::None => Ok(frames.concat().into()),
         Compression::Gzip => {
-            let level = flate2::Compression::new(LEVEL);
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
-            for frame in frames {
-                encoder.write_all(frame)?;
-            }
-            encoder.finish().map(Bytes::from)
+            let encoder = flate2::write::GzEncoder::new(Vec::new(), zlib_level);
+            written(encoder, frames)?.finish().map(Bytes::from)
+        }
+        Compression::Deflate | Compression::Zlib => {
+            let encoder = flate2::write::ZlibEncoder::new(Vec::new(), zlib_level);
+            written(encoder, frames)?.finish().map(Bytes::from)
         }
         Compression::Zstd => {
-            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL as i32)?;
-            for frame in frames {
-                encoder.write_all(frame)?;
-            }
-            encoder.finish().map(Bytes::from)
+            let level = level.min(ZSTD_LEVEL_MAX) as i32;
+            let encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
+            written(encoder, frames)?.finish().map(Bytes::from)
+        }
+        Compression::Snappy => {
+            let block = snap::raw::Encoder::new().compress_vec(&frames.concat());
+            block.map(Bytes::from).map_err(io::Error::other)
+        }
+        Compression::SnappyFramed => {
+            let encoder = snap::write::FrameEncoder::new(Vec::new());
+            let frames = written(encoder, frames)?.into_inner();
+            frames
+                .map(Bytes::from)
+                .map_err(|error| io::Error::other(error.to_string()))
+        }
+        Compression::Lz4 => {
+            let encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            let frames = written(encoder, frames)?.finish();
+            frames.map(Bytes::from).map_err(io::Error::other)
         }
     }
+}
+
+fn written<W: Write>(mut encoder: W, frames: &[Bytes]) -> io::Result<W> {
+    for frame in frames {
+        encoder.write_all(frame)?;
+    }
+    Ok(encoder)
+}
+
+fn malformed(error: snap::Error) -> DecompressError {
+    DecompressError::Malformed(io::Error::other(error))
 }
 
 // === impl Compression ===
@@ -168,6 +265,32 @@ impl Compression {
             Self::None => None,
             Self::Gzip => Some("gzip"),
             Self::Zstd => Some("zstd"),
+            Self::Deflate => Some("deflate"),
+            Self::Zlib => Some("zlib"),
+            Self::Snappy => Some("snappy"),
+            Self::SnappyFramed => Some("x-snappy-framed"),
+            Self::Lz4 => Some("lz4"),
+        }
+    }
+
+    /// Whether it has a level.
+    ///
+    /// # Errors
+    /// A sentence that says which levels it has.
+    pub fn check_level(self, level: u32) -> Result<(), String> {
+        let max = match self {
+            Self::Gzip | Self::Deflate | Self::Zlib => ZLIB_LEVEL_MAX,
+            Self::Zstd => ZSTD_LEVEL_MAX,
+            Self::None | Self::Snappy | Self::SnappyFramed | Self::Lz4 => {
+                let name = self.header().unwrap_or("none");
+                return Err(format!("expected no \"level\", since {name:?} has none"));
+            }
+        };
+        match level {
+            _ if (1..=max).contains(&level) => Ok(()),
+            _ => Err(format!(
+                "expected \"level\" between 1 and {max}, but found {level}"
+            )),
         }
     }
 }
@@ -201,17 +324,14 @@ mod tests {
             (Compression::None, Encoding::Identity),
             (Compression::Gzip, Encoding::Gzip),
             (Compression::Zstd, Encoding::Zstd),
+            (Compression::Deflate, Encoding::Zlib),
+            (Compression::Snappy, Encoding::Snappy),
+            (Compression::SnappyFramed, Encoding::Snappy),
+            (Compression::Lz4, Encoding::Lz4),
         ] {
-            let body = compress(compression, &frames).unwrap();
+            let body = compress(compression, None, &frames).unwrap();
             assert_eq!(decompress(encoding, body, plain.len()).unwrap(), plain);
         }
-        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-        zlib.write_all(&plain).unwrap();
-        let body = zlib.finish().unwrap().into();
-        assert_eq!(
-            decompress(Encoding::Zlib, body, plain.len()).unwrap(),
-            plain
-        );
     }
 
     #[test]
@@ -221,8 +341,12 @@ mod tests {
             (Compression::None, Encoding::Identity),
             (Compression::Gzip, Encoding::Gzip),
             (Compression::Zstd, Encoding::Zstd),
+            (Compression::Deflate, Encoding::Zlib),
+            (Compression::Snappy, Encoding::Snappy),
+            (Compression::SnappyFramed, Encoding::Snappy),
+            (Compression::Lz4, Encoding::Lz4),
         ] {
-            let body = compress(compression, &bomb).unwrap();
+            let body = compress(compression, None, &bomb).unwrap();
             let error = decompress(encoding, body, 9_999_999).unwrap_err();
             assert!(matches!(error, DecompressError::TooLarge(9_999_999)));
         }
@@ -230,7 +354,7 @@ mod tests {
 
     #[test]
     fn whoever_provides_the_room_is_asked_first() {
-        let body = compress(Compression::Gzip, &[Bytes::from(vec![0; 1_000_000])]).unwrap();
+        let body = compress(Compression::Gzip, None, &[Bytes::from(vec![0; 1_000_000])]).unwrap();
         let mut asked = 0;
         let result = super::decompress(Encoding::Gzip, body, usize::MAX, |size| {
             asked = size;
@@ -257,8 +381,8 @@ mod tests {
 
     #[test]
     fn what_is_not_compressed_is_refused() {
-        for encoding in [Encoding::Gzip, Encoding::Zstd, Encoding::Zlib] {
-            let error = decompress(encoding, Bytes::from_static(b"plain"), 100).unwrap_err();
+        for encoding in Encoding::ALL.into_iter().skip(1) {
+            let error = decompress(encoding, Bytes::from_static(b"plain"), 1000).unwrap_err();
             assert!(matches!(error, DecompressError::Malformed(_)));
         }
     }
@@ -274,7 +398,23 @@ mod tests {
     #[test]
     fn encodings_are_known_by_name() {
         assert_eq!(Encoding::parse(" GZIP "), Some(Encoding::Gzip));
+        assert_eq!(Encoding::parse("x-snappy-framed"), Some(Encoding::Snappy));
+        for encoding in Encoding::ALL {
+            assert_eq!(Encoding::parse(encoding.header()), Some(encoding));
+        }
         assert_eq!(Encoding::parse("br"), None);
         assert_eq!(Encoding::parse("gzip, gzip"), None);
+    }
+
+    #[test]
+    fn levels_are_those_of_the_encoding() {
+        assert!(Compression::Gzip.check_level(9).is_ok());
+        assert!(Compression::Gzip.check_level(10).is_err());
+        assert!(Compression::Zstd.check_level(11).is_ok());
+        assert!(Compression::Zstd.check_level(0).is_err());
+        assert!(Compression::Snappy.check_level(1).is_err());
+        let frames = [Bytes::from("abcdefgh ".repeat(1000))];
+        let size = |level| compress(Compression::Gzip, level, &frames).unwrap().len();
+        assert!(size(Some(9)) < size(Some(1)));
     }
 }

@@ -1,36 +1,53 @@
-//! Connections to other servers: TCP, and TLS on top of it.
+//! Connections to other servers: TCP or a unix socket, and TLS on top of it.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use super::socket::Socket;
+use super::target::Target;
+use super::tls::ClientTls;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects to the host and port of a URI; with TLS if the scheme is `https`.
+/// Connects to the host and port of a URI, or to where it was told to; with TLS if the scheme of the
+/// URI is `https`.
 #[derive(Clone)]
 pub struct Connector {
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<ClientTls>,
     server_name: Option<ServerName<'static>>,
+    route: Route,
 }
 
-/// Where an exporter sends to: scheme, host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target(Uri);
+/// Which of the addresses behind a name is connected to.
+#[derive(Clone)]
+enum Route {
+    /// The first that answers, beginning with another one each time.
+    InTurn(Arc<AtomicUsize>),
+    /// The first that answers.
+    First,
+    /// This one, whatever the name.
+    Address(SocketAddr),
+    /// A socket on this machine, whatever the name.
+    Unix(Arc<Path>),
+}
 
 /// Why a connection did not come about.
 #[derive(Debug)]
@@ -43,68 +60,9 @@ pub struct ConnectError {
 #[derive(Debug)]
 pub enum Stream {
     /// Without TLS.
-    Plain(TcpStream),
+    Plain(Socket),
     /// With TLS.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-// === impl Target ===
-
-impl Target {
-    /// Reads `host:port` (with TLS, if `tls`) or a URL whose scheme decides about TLS.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong.
-    pub fn parse(endpoint: &str, tls: bool) -> Result<Self, String> {
-        // What stands before an @ may be a password and is not repeated.
-        let shown = match endpoint.rsplit_once('@') {
-            Some((_, rest)) => format!("…@{rest}"),
-            None => endpoint.to_owned(),
-        };
-        let fail =
-            || format!("expected an endpoint as in \"host:4317\" or a URL, but found {shown:?}");
-        let url = if endpoint.contains("://") {
-            endpoint.to_owned()
-        } else {
-            let scheme = if tls { "https" } else { "http" };
-            format!("{scheme}://{endpoint}")
-        };
-        let uri: Uri = url.parse().map_err(|_| fail())?;
-        let known = matches!(uri.scheme_str(), Some("http" | "https"));
-        let (Some(authority), None) = (uri.authority(), uri.query()) else {
-            return Err(fail());
-        };
-        if authority.as_str().contains('@') {
-            return Err(format!(
-                "expected no user name or password in {shown:?}; \"headers\" may hold an \
-                 \"authorization\""
-            ));
-        }
-        let host = authority.host();
-        // A port that is not a number is no port to the parser of URIs.
-        let rest = authority.as_str().strip_prefix(host);
-        let has_port = authority.port_u16().is_some();
-        if !known || host.is_empty() || rest.is_none_or(|rest| has_port == rest.is_empty()) {
-            return Err(fail());
-        }
-        Ok(Self(uri))
-    }
-
-    /// Whether connections use TLS.
-    pub fn is_tls(&self) -> bool {
-        self.0.scheme_str() == Some("https")
-    }
-
-    /// As a URI.
-    pub fn uri(&self) -> &Uri {
-        &self.0
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+    Tls(Box<TlsStream<Socket>>),
 }
 
 // === impl Connector ===
@@ -114,21 +72,54 @@ impl Connector {
     ///
     /// # Errors
     /// `server_name` is no host name.
-    pub fn new(tls: Option<Arc<ClientConfig>>, server_name: Option<&str>) -> Result<Self, String> {
+    pub fn new(tls: Option<ClientTls>, server_name: Option<&str>) -> Result<Self, String> {
         let server_name = server_name
             .map(|name| {
                 ServerName::try_from(name.to_owned())
                     .map_err(|_| format!("expected a host name, but found {name:?}"))
             })
             .transpose()?;
-        Ok(Self { tls, server_name })
+        Ok(Self {
+            tls,
+            server_name,
+            route: Route::First,
+        })
+    }
+
+    /// The same, each time beginning with another one of the addresses that a name has.
+    #[must_use]
+    pub fn in_turn(mut self) -> Self {
+        self.route = Route::InTurn(Arc::default());
+        self
+    }
+
+    /// The same, always to one address.
+    #[must_use]
+    pub fn to_address(&self, address: SocketAddr) -> Self {
+        Self {
+            route: Route::Address(address),
+            ..self.clone()
+        }
+    }
+
+    /// The same, to a unix socket if the target is one.
+    #[must_use]
+    pub fn for_target(mut self, target: &Target) -> Self {
+        if let Some(path) = target.unix_path() {
+            self.route = Route::Unix(path.into());
+        }
+        self
     }
 
     async fn connect(self, uri: Uri) -> Result<TokioIo<Stream>, ConnectError> {
         let host = uri.host().unwrap_or_default();
         let tls = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let target = format!("{host}:{port}");
+        let target = match &self.route {
+            Route::InTurn(_) | Route::First => format!("{host}:{port}"),
+            Route::Address(address) => format!("{host}:{port} ({address})"),
+            Route::Unix(path) => path.display().to_string(),
+        };
         let connecting = self.connect_to(host, port, tls);
         let result = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(result) => result,
@@ -145,20 +136,39 @@ impl Connector {
     async fn connect_to(&self, host: &str, port: u16, tls: bool) -> io::Result<Stream> {
         // A literal IPv6 address stands in brackets in a URI.
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((bare, port)).await?;
-        stream.set_nodelay(true)?;
+        let stream = self.socket(bare, port).await?;
         if !tls {
             return Ok(Stream::Plain(stream));
         }
-        let Some(config) = self.tls.clone() else {
+        let Some(tls) = &self.tls else {
             return Err(io::Error::other("TLS is not configured"));
         };
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?,
         };
-        let stream = TlsConnector::from(config).connect(name, stream).await?;
+        let stream = TlsConnector::from(tls.config())
+            .connect(name, stream)
+            .await?;
         Ok(Stream::Tls(Box::new(stream)))
+    }
+
+    async fn socket(&self, host: &str, port: u16) -> io::Result<Socket> {
+        let stream = match &self.route {
+            Route::Unix(path) => return Ok(Socket::Unix(UnixStream::connect(path).await?)),
+            Route::Address(address) => TcpStream::connect(address).await?,
+            Route::First => TcpStream::connect((host, port)).await?,
+            Route::InTurn(turn) => {
+                let mut addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+                addresses.sort_unstable();
+                let turn = turn.fetch_add(1, Ordering::Relaxed);
+                let first = turn.checked_rem(addresses.len()).unwrap_or_default();
+                addresses.rotate_left(first);
+                TcpStream::connect(&*addresses).await?
+            }
+        };
+        stream.set_nodelay(true)?;
+        Ok(Socket::Tcp(stream))
     }
 }
 
@@ -261,35 +271,5 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_are_hosts_or_urls() {
-        let p = |endpoint, tls| Target::parse(endpoint, tls).map(|target| target.to_string());
-        assert_eq!(p("host:4317", true).unwrap(), "https://host:4317/");
-        assert_eq!(p("host:4317", false).unwrap(), "http://host:4317/");
-        assert_eq!(p("http://host:4318/x", true).unwrap(), "http://host:4318/x");
-        for bad in ["", "ftp://host", "host:port", "http://", "http://a b"] {
-            assert!(p(bad, false).is_err(), "{bad}");
-        }
-        for secret in [
-            "https://user:xyzzy@host:4317",
-            "user:xyzzy@host:4317",
-            "https://user:xyz zy@host",
-            "https:/user:xyzzy@host",
-        ] {
-            let message = p(secret, true).unwrap_err();
-            assert!(!message.contains("xyz"), "{message}");
-        }
-        let message = p("https://user:x@host:4317", true).unwrap_err();
-        assert!(
-            message.starts_with("expected no user name or password"),
-            "{message}"
-        );
     }
 }

@@ -1,22 +1,76 @@
-//! A bound port.
+//! A bound port, or a unix socket.
 
+use std::fmt;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
-use crate::pipeline::{Ports, StartError};
+use super::socket::Socket;
+use crate::pipeline::{BoundSocket, Ports, StartError};
+
+/// `transport` of a receiver: what its endpoint is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// `host:port`; an empty host is every address.
+    #[default]
+    #[serde(alias = "tcp4", alias = "tcp6")]
+    Tcp,
+    /// The path of a socket.
+    Unix,
+}
+
+/// What may stand before the path of a socket.
+const UNIX_SCHEME: &str = "unix://";
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// A bound port that does not accept yet.
+/// A bound port or socket that does not accept yet.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) inner: Arc<TcpListener>,
-    address: SocketAddr,
+    inner: Inner,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Tcp(Arc<TcpListener>),
+    Unix(Arc<BoundSocket>),
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// With the port that port 0 became.
+    Tcp(SocketAddr),
+    /// A socket on this machine.
+    Unix(PathBuf),
+}
+
+// === impl Transport ===
+
+impl Transport {
+    /// Whether an endpoint is what this says.
+    ///
+    /// # Errors
+    /// A sentence that says what was expected.
+    pub fn check(self, endpoint: &str) -> Result<(), String> {
+        match (self, is_path(endpoint)) {
+            (Self::Tcp, false) | (Self::Unix, true) => Ok(()),
+            (Self::Tcp, true) => Err(format!(
+                "expected \"transport: unix\" with the endpoint {endpoint:?}"
+            )),
+            (Self::Unix, false) => Err(format!(
+                "expected the path of a socket with \"transport: unix\", as in \
+                 \"/run/otlp.sock\", but found the endpoint {endpoint:?}"
+            )),
+        }
+    }
 }
 
 // === impl Listener ===
@@ -58,12 +112,76 @@ impl Listener {
         };
         ports.opened(component, endpoint, &inner);
         let address = inner.local_addr().map_err(fail)?;
-        Ok(Self { inner, address })
+        Ok(Self {
+            inner: Inner::Tcp(inner),
+            address: Address::Tcp(address),
+        })
     }
 
-    /// The address, with the port that port 0 became.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Binds what `transport` says that `endpoint` is.
+    ///
+    /// # Errors
+    /// Those of [`Self::bind`]; or the socket is in use, or something else stands in its place.
+    pub async fn bind_over(
+        transport: Transport,
+        component: &str,
+        endpoint: &str,
+        ports: &Ports,
+    ) -> Result<Self, StartError> {
+        if transport == Transport::Tcp {
+            return Self::bind(component, endpoint, ports).await;
+        }
+        let path = Path::new(endpoint.strip_prefix(UNIX_SCHEME).unwrap_or(endpoint));
+        let socket = ports.socket(path).map_err(|reason| {
+            let path = path.display();
+            StartError(format!("{component} cannot listen on {path}: {reason}"))
+        })?;
+        Ok(Self {
+            inner: Inner::Unix(socket),
+            address: Address::Unix(path.to_owned()),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The next connection, and where it comes from; `None` on sockets without addresses.
+    ///
+    /// # Errors
+    /// Typically for want of file descriptors.
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match &self.inner {
+            Inner::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                // Answers are small; without this they wait for the client's delayed acknowledgement.
+                stream.set_nodelay(true)?;
+                Ok((Socket::Tcp(stream), Some(address.ip())))
+            }
+            Inner::Unix(socket) => Ok((Socket::Unix(socket.accept().await?), None)),
+        }
+    }
+}
+
+// === impl Address ===
+
+impl Address {
+    /// Host and port, if it has them.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
     }
 }
 
@@ -101,6 +219,26 @@ pub fn listen_endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Str
     let endpoint = String::deserialize(deserializer)?;
     check_endpoint(&endpoint).map_err(de::Error::custom)?;
     Ok(endpoint)
+}
+
+/// The same, for an endpoint that may also be the path of a socket.
+///
+/// # Errors
+/// It is neither.
+pub fn listen_endpoint_or_path<'de, D>(deserializer: D) -> Result<String, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let endpoint = String::deserialize(deserializer)?;
+    if !is_path(&endpoint) {
+        check_endpoint(&endpoint).map_err(de::Error::custom)?;
+    }
+    Ok(endpoint)
+}
+
+/// Paths of sockets have a slash, which neither hosts nor ports have.
+fn is_path(endpoint: &str) -> bool {
+    endpoint.starts_with(UNIX_SCHEME) || (endpoint.contains('/') && !endpoint.contains("://"))
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -162,5 +300,20 @@ mod tests {
                  by another process"
             )
         );
+    }
+
+    #[test]
+    fn endpoints_fit_their_transport() {
+        for (transport, endpoint, fits) in [
+            (Transport::Tcp, "localhost:4317", true),
+            (Transport::Tcp, "/run/otlp.sock", false),
+            (Transport::Unix, "/run/otlp.sock", true),
+            (Transport::Unix, "unix:///run/otlp.sock", true),
+            (Transport::Unix, "./otlp.sock", true),
+            (Transport::Unix, "localhost:4317", false),
+            (Transport::Unix, "http://localhost:4317", false),
+        ] {
+            assert_eq!(transport.check(endpoint).is_ok(), fits, "{endpoint}");
+        }
     }
 }

@@ -1,20 +1,32 @@
 //! What components that speak over the network share: listeners, connections, TLS, compression and
 //! the codec that keeps gRPC messages encoded.
 
+mod activity;
 mod codec;
 mod compression;
 mod connect;
 mod error;
 mod listener;
+mod reload;
+mod sending;
 mod server;
+mod socket;
+mod target;
 mod tls;
 
 pub use self::codec::{Frames, RawClientCodec, RawServerCodec};
 pub use self::compression::{
     Compression, DecompressError, Encoding, compact, compress, decompress,
 };
-pub use self::connect::{ConnectError, Connector, Target};
+pub use self::connect::{ConnectError, Connector};
 pub use self::error::describe;
-pub use self::listener::{Listener, check_endpoint, listen_endpoint};
+pub use self::listener::{
+    Address, Listener, Transport, check_endpoint, listen_endpoint, listen_endpoint_or_path,
+};
+pub use self::reload::Reloading;
+pub use self::sending::SendingOptions;
+pub(crate) use self::sending::sending_options;
 pub use self::server::{Limits, Peer, Server};
-pub use self::tls::{ClientTlsOptions, ServerTlsOptions};
+pub use self::socket::Socket;
+pub use self::target::Target;
+pub use self::tls::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions};

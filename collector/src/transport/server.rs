@@ -1,7 +1,7 @@
 //! An HTTP/1.1 and HTTP/2 server that can be stopped without breaking requests off.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,41 +11,58 @@ use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use super::listener::Listener;
+use super::activity::{Activity, Busy};
+use super::listener::{Address, Listener};
+use super::socket::Socket;
+use super::tls::ServerTls;
+use crate::pipeline::random_fraction;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What clients may use up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Requests at the same time on one HTTP/2 connection.
     pub max_concurrent_streams: u32,
     /// Connections at the same time; further ones wait.
     pub max_connections: usize,
+    /// How long an HTTP/1.1 client may take from the end of one request to the end of the next one's
+    /// headers.
+    pub header_timeout: Duration,
+    /// A connection without requests for so long is closed; `None` for no limit.
+    pub idle_timeout: Option<Duration>,
+    /// A connection that is so old takes no more requests, a tenth more or less so that not all go at
+    /// once; `None` for no limit.
+    pub max_age: Option<Duration>,
+    /// How long the requests of such a connection may go on; `None` for no limit.
+    pub max_age_grace: Option<Duration>,
+    /// How often an HTTP/2 client is asked whether it is still there.
+    pub ping_interval: Duration,
+    /// How long it may take to answer.
+    pub ping_timeout: Duration,
+    /// Whether an HTTP/1.1 connection is kept for further requests.
+    pub keep_alive: bool,
 }
 
-/// Where a client is: an extension of every request.
+/// Where a client is: an extension of every request that came over TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
 /// Serves one connection, and says of each request where it comes from.
-#[derive(Clone)]
 struct WithPeer<S> {
     service: S,
-    peer: Peer,
+    peer: Option<Peer>,
 }
 
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
-    address: SocketAddr,
+    address: Address,
     phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
 }
@@ -64,15 +81,8 @@ enum Phase {
 /// some hundred spans and then wait for a round trip.
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 24 << 20;
-/// How long a connection over HTTP/1.1 may be idle. The library measures from the end of one request
-/// to the end of the next one's headers, so that it is also the limit for slow headers; exporters that
-/// send once a minute shall keep their connection.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a server that leaves its port to another one serves the connections that it has accepted:
 /// the request of a fresh one is on its way, and would have to be sent again if the connection ended.
 const LINGER: Duration = Duration::from_secs(1);
@@ -88,6 +98,14 @@ impl Default for Limits {
         Self {
             max_concurrent_streams: 1024,
             max_connections: 16_384,
+            // Exporters that send once a minute shall keep their connection.
+            header_timeout: Duration::from_secs(300),
+            idle_timeout: None,
+            max_age: None,
+            max_age_grace: None,
+            ping_interval: Duration::from_secs(60),
+            ping_timeout: Duration::from_secs(20),
+            keep_alive: true,
         }
     }
 }
@@ -98,18 +116,18 @@ impl Server {
     /// Serves every connection of `listener` with `service`.
     pub fn start<S, B>(
         listener: Listener,
-        tls: Option<TlsAcceptor>,
+        tls: Option<ServerTls>,
         limits: Limits,
         service: S,
     ) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S: Clone + Send + 'static,
-        S::Future: Send + 'static,
+        S::Future: Send + Unpin + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let address = listener.address();
+        let address = listener.address().clone();
         let (phase, phases) = watch::channel(Phase::Serving);
         let task = tokio::spawn(run(listener, tls, limits, service, phases));
         Self {
@@ -120,8 +138,8 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Accepts nothing more; returns when the requests that have begun are answered, or after five
@@ -148,27 +166,31 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
     type Future = S::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.peer);
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         self.service.call(request)
     }
 }
 
 async fn run<S, B>(
     listener: Listener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<ServerTls>,
     limits: Limits,
     service: S,
     mut phases: watch::Receiver<Phase>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
-    S::Future: Send + 'static,
+    S::Future: Send + Unpin + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let builder = Arc::new(builder(limits));
-    let graceful = GracefulShutdown::new();
+    let builder = Arc::new(builder(&limits));
     let permits = Arc::new(Semaphore::new(limits.max_connections));
+    let limits = Arc::new(limits);
+    // Every connection has a receiver, so that the channel closes with the last one.
+    let (end, ending) = watch::channel(false);
     loop {
         let accepted = tokio::select! {
             _ = phases.wait_for(|phase| *phase > Phase::Serving) => break,
@@ -182,31 +204,25 @@ async fn run<S, B>(
                 continue;
             }
         };
-        let watcher = graceful.watcher();
         let service = WithPeer {
             service: service.clone(),
             peer,
         };
         let (builder, tls) = (builder.clone(), tls.clone());
+        let (limits, ending) = (limits.clone(), ending.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            let result = match tls {
-                None => {
-                    let connection = builder.serve_connection(TokioIo::new(stream), service);
-                    watcher.watch(connection.into_owned()).await
-                }
+            match tls {
+                None => serve(stream, &builder, service, &limits, ending).await,
                 Some(tls) => {
-                    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+                    let handshake = tls.acceptor().accept(stream);
+                    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake);
                     let Ok(Ok(stream)) = handshake.await else {
                         debug!("a TLS handshake failed");
                         return;
                     };
-                    let connection = builder.serve_connection(TokioIo::new(stream), service);
-                    watcher.watch(connection.into_owned()).await
+                    serve(stream, &builder, service, &limits, ending).await;
                 }
-            };
-            if let Err(error) = result {
-                debug!("a connection ended early: {error}");
             }
         });
     }
@@ -216,7 +232,10 @@ async fn run<S, B>(
         // Either way the time is over; an error means that nobody is left to say so.
         let _ = tokio::time::timeout(LINGER, stopping).await;
     }
-    if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown())
+    drop(ending);
+    // An error means that there is no connection.
+    let _ = end.send(true);
+    if tokio::time::timeout(STOP_TIMEOUT, end.closed())
         .await
         .is_err()
     {
@@ -224,34 +243,90 @@ async fn run<S, B>(
     }
 }
 
+/// Serves one connection until it ends, or is too old, idle for too long, or told to end.
+async fn serve<S, B>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    builder: &Builder<TokioExecutor>,
+    service: S,
+    limits: &Limits,
+    mut ending: watch::Receiver<bool>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Send + 'static,
+    S::Future: Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let activity = Arc::new(Activity::default());
+    let service = Busy::new(service, activity.clone());
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut ends = std::pin::pin!(async {
+        tokio::select! {
+            // An error means that the server is gone.
+            _ = ending.wait_for(|ending| *ending) => None,
+            () = elapsed(limits.max_age.map(jittered)) => limits.max_age_grace,
+            // Nobody waits for an answer, and the client may be gone without a word.
+            () = activity.idle(limits.idle_timeout) => Some(limits.ping_timeout),
+        }
+    });
+    let grace = tokio::select! {
+        result = &mut connection => return ended(result),
+        grace = &mut ends => grace,
+    };
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        result = connection => ended(result),
+        () = elapsed(grace) => debug!("a connection was too old and is closed"),
+    }
+}
+
+fn ended(result: Result<(), BoxError>) {
+    if let Err(error) = result {
+        debug!("a connection ended early: {error}");
+    }
+}
+
+/// Returns when so much time has passed; never for `None`.
+async fn elapsed(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A tenth more or less.
+fn jittered(time: Duration) -> Duration {
+    time.mul_f64(0.9 + 0.2 * random_fraction())
+}
+
 async fn accept(
     listener: &Listener,
     permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
+) -> std::io::Result<(Socket, Option<Peer>, OwnedSemaphorePermit)> {
     let permit = permits
         .clone()
         .acquire_owned()
         .await
         .map_err(std::io::Error::other)?;
-    let (stream, address) = listener.inner.accept().await?;
-    // Answers are small; without this they wait for the client's delayed acknowledgement.
-    stream.set_nodelay(true)?;
-    Ok((stream, Peer(address.ip()), permit))
+    let (stream, address) = listener.accept().await?;
+    Ok((stream, address.map(Peer), permit))
 }
 
-fn builder(limits: Limits) -> Builder<TokioExecutor> {
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_TIMEOUT);
+        .keep_alive(limits.keep_alive)
+        .header_read_timeout(limits.header_timeout);
     builder
         .http2()
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(limits.max_concurrent_streams)
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        .keep_alive_interval(limits.ping_interval)
+        .keep_alive_timeout(limits.ping_timeout);
     builder
 }

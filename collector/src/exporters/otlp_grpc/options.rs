@@ -1,43 +1,57 @@
 //! The options of the `otlp_grpc` exporter.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use serde::Deserialize;
-use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Endpoint;
 
 use crate::config::Span;
-use crate::pipeline::{DeliveryOptions, QueueOptions, RetryOptions};
-use crate::transport::{ClientTlsOptions, Compression, Connector, Target};
+use crate::pipeline::{AuthOptions, ClientAuthenticator, DeliveryOptions};
+use crate::transport::{Connector, Target, sending_options};
 
-/// The options as they are written.
-#[derive(Debug, Deserialize)]
-pub(super) struct Options {
-    /// `host:port`, or a URL whose scheme decides about TLS.
-    endpoint: String,
-    /// TLS; on unless `insecure` is set or the scheme is `http`.
-    #[serde(default)]
-    tls: ClientTlsOptions,
-    /// Metadata that every call carries.
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    compression: Compression,
-    /// How long one attempt may take; 0 for no limit.
-    #[serde(default = "default_timeout")]
-    timeout: Span,
-    #[serde(default)]
-    sending_queue: QueueOptions,
-    #[serde(default)]
-    retry_on_failure: RetryOptions,
-    #[serde(default)]
-    keepalive: Option<KeepAlive>,
-    /// Accepted for the sake of existing files; buffers are sized by what is sent.
-    #[serde(default, rename = "read_buffer_size")]
-    _read_buffer_size: usize,
-    #[serde(default, rename = "write_buffer_size")]
-    _write_buffer_size: usize,
+sending_options! {
+    /// The options as they are written.
+    pub(super) struct Options {
+        /// `host:port`, a URL whose scheme decides about TLS, or `unix:///path`.
+        endpoint: String,
+        /// The name of the server in every call, instead of the endpoint's.
+        authority: Option<String>,
+        #[serde(default)]
+        compression: Compression,
+        #[serde(default)]
+        balancer_name: Balancer,
+        #[serde(default)]
+        keepalive: Option<KeepAlive>,
+        /// Accepted for the sake of existing files: a call that finds no connection is tried again.
+        #[serde(default, rename = "wait_for_ready")]
+        _wait_for_ready: bool,
+    }
+}
+
+/// Those of the gRPC library.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Compression {
+    #[default]
+    Gzip,
+    Zstd,
+    #[serde(alias = "")]
+    None,
+}
+
+/// Which of the addresses behind a name are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Balancer {
+    /// All, one call each in turn.
+    #[default]
+    RoundRobin,
+    /// The first that answers.
+    PickFirst,
 }
 
 /// `keepalive`.
@@ -53,12 +67,15 @@ struct KeepAlive {
 }
 
 /// The options once they are known to be right.
-#[derive(Debug)]
 pub(super) struct Config {
+    pub(super) target: Target,
     pub(super) endpoint: Endpoint,
     pub(super) connector: Connector,
+    pub(super) balancer: Balancer,
     pub(super) headers: MetadataMap,
-    pub(super) compression: Compression,
+    pub(super) auth: Option<AuthOptions>,
+    pub(super) authenticator: Option<Arc<dyn ClientAuthenticator>>,
+    pub(super) compression: Option<CompressionEncoding>,
     pub(super) delivery: DeliveryOptions,
 }
 
@@ -80,25 +97,26 @@ impl Config {
     /// # Errors
     /// A sentence that says what is wrong.
     pub(super) fn new(options: Options) -> Result<Self, String> {
-        let target = Target::parse(&options.endpoint, !options.tls.insecure)
+        let shared = options.shared();
+        let target = Target::parse_grpc(&options.endpoint, !shared.tls.insecure)
             .map_err(|message| format!("endpoint: {message}"))?;
-        let tls = match target.is_tls() {
-            true => Some(
-                options
-                    .tls
-                    .build(&["h2"])
-                    .map_err(|message| format!("tls: {message}"))?,
-            ),
-            false => None,
-        };
-        let connector = Connector::new(tls, options.tls.server_name_override.as_deref())
-            .map_err(|message| format!("tls::server_name_override: {message}"))?;
+        let connector = shared.connector(target.is_tls(), &["h2"])?;
         let version = env!("CARGO_PKG_VERSION");
         let mut endpoint = Endpoint::from(target.uri().clone())
             .user_agent(format!("spanmesh-collector/{version}"))
             .map_err(|error| error.to_string())?
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW);
+        if let Some(authority) = &options.authority {
+            let scheme = if target.is_tls() { "https" } else { "http" };
+            let origin = Uri::builder().scheme(scheme).authority(authority.as_str());
+            let origin = origin.path_and_query("/").build();
+            endpoint = endpoint.origin(origin.map_err(|_| {
+                format!(
+                    "authority: expected a host, with a port if need be, but found {authority:?}"
+                )
+            })?);
+        }
         if let Some(keepalive) = options.keepalive {
             endpoint = endpoint
                 .http2_keep_alive_interval(keepalive.time.0.max(Duration::from_secs(1)))
@@ -107,16 +125,27 @@ impl Config {
         }
         Ok(Self {
             endpoint,
-            connector,
-            headers: metadata(&options.headers)?,
-            compression: options.compression,
-            delivery: DeliveryOptions {
-                queue: options.sending_queue,
-                retry: options.retry_on_failure,
-                timeout: options.timeout.non_zero(),
-                max_batch_bytes: MAX_BATCH_BYTES,
-            },
+            connector: connector.for_target(&target),
+            target,
+            balancer: options.balancer_name,
+            headers: MetadataMap::from_headers(shared.header_map()?),
+            compression: options.compression.encoding(),
+            delivery: shared.delivery(MAX_BATCH_BYTES),
+            auth: shared.auth,
+            authenticator: None,
         })
+    }
+}
+
+// === impl Compression ===
+
+impl Compression {
+    const fn encoding(self) -> Option<CompressionEncoding> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some(CompressionEncoding::Gzip),
+            Self::Zstd => Some(CompressionEncoding::Zstd),
+        }
     }
 }
 
@@ -130,20 +159,4 @@ impl Default for KeepAlive {
             permit_without_stream: false,
         }
     }
-}
-
-fn metadata(headers: &BTreeMap<String, String>) -> Result<MetadataMap, String> {
-    let mut metadata = MetadataMap::new();
-    for (name, value) in headers {
-        let key: AsciiMetadataKey = name
-            .to_ascii_lowercase()
-            .parse()
-            .map_err(|_| format!("headers: {name:?} is no name of a header"))?;
-        // The value may be a secret and is not repeated.
-        let value: AsciiMetadataValue = value
-            .parse()
-            .map_err(|_| format!("headers: the value of {name:?} is no value of a header"))?;
-        metadata.insert(key, value);
-    }
-    Ok(metadata)
 }

@@ -1,9 +1,9 @@
 //! `otlp_http`: sends OTLP over HTTP, as protobuf or JSON. Its former name is `otlphttp`.
 //!
-//! A batch that is refused for its size (413) is split and sent in parts. Errors are read in the
-//! encoding that their `Content-Type` names.
+//! A batch that is refused for its size is split and sent in parts. Errors are read in the encoding
+//! that their `Content-Type` names. Connections are made to the addresses of a host in turn.
 //!
-//! Left out: authentication extensions, proxies, redirects.
+//! Left out: proxies, redirects, cookies.
 
 mod body;
 mod options;
@@ -19,13 +19,14 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use spanmesh_otlp::status::{self, Status};
 use spanmesh_otlp::{Signal, json, response};
+use tracing::warn;
 
 use self::body::FramesBody;
 use self::options::{Config, Encoding};
 use crate::config::{Former, Problems, Section};
 use crate::pipeline::{
-    Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError, Exporter,
-    ExporterConfig, ExporterFactory, FORMER_OPTIONS, StartError,
+    Authenticators, Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError,
+    Exporter, ExporterConfig, ExporterFactory, FORMER_OPTIONS, StartError,
 };
 use crate::transport::{Compression, Connector, compress, describe};
 
@@ -59,7 +60,8 @@ impl ExporterFactory for Factory {
     }
 
     fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExporterConfig>, Problems> {
-        let config = Config::new(section.read()?).map_err(|message| section.problem(message))?;
+        let options = section.read()?;
+        let config = Config::new(&options).map_err(|message| section.problem(message))?;
         Ok(Box::new(config))
     }
 }
@@ -76,13 +78,32 @@ impl ExporterConfig for Config {
         }
     }
 
+    fn authenticate(&mut self, all: &Authenticators) -> Result<(), String> {
+        let auth = self.auth.as_ref();
+        self.authenticator = auth.map(|auth| auth.client(all)).transpose()?;
+        Ok(())
+    }
+
     fn delivery(&self) -> DeliveryOptions {
         self.delivery.clone()
     }
 
-    fn build(self: Box<Self>, _context: &BuildContext) -> Result<Arc<dyn Exporter>, StartError> {
+    fn build(self: Box<Self>, context: &BuildContext) -> Result<Arc<dyn Exporter>, StartError> {
+        if self.authenticator.is_some() && !self.is_tls() {
+            let exporter = context.id.as_str();
+            warn!(
+                exporter,
+                "what \"auth\" shows to the server is sent without TLS"
+            );
+        }
+        let connections = &self.connections;
         let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(connections.idle_timeout)
+            .pool_max_idle_per_host(connections.max_idle)
+            .http2_keep_alive_interval(connections.ping_interval)
+            .http2_keep_alive_timeout(connections.ping_timeout)
             .build(self.connector.clone());
         Ok(Arc::new(OtlpHttp {
             client,
@@ -96,11 +117,19 @@ impl ExporterConfig for Config {
 impl Exporter for OtlpHttp {
     fn export<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
         Box::pin(async move {
-            let request = self
+            let mut request = self
                 .request(batch)
                 .map_err(|error| ExportError::Permanent {
                     message: format!("the batch cannot be encoded: {error}"),
                 })?;
+            if let Some(authenticator) = &self.config.authenticator {
+                let header = authenticator.header();
+                let (name, value) = header.map_err(|message| ExportError::Retryable {
+                    message,
+                    after: None,
+                })?;
+                request.headers_mut().insert(name, value);
+            }
             let response =
                 self.client
                     .request(request)
@@ -124,7 +153,10 @@ impl OtlpHttp {
         };
         let frames = match self.config.compression {
             Compression::None => frames,
-            compression => vec![compress(compression, &frames)?],
+            compression => {
+                let level = self.config.compression_level;
+                vec![compress(compression, level, &frames)?]
+            }
         };
         let Some(url) = self.config.url(batch.signal) else {
             return Err(format!("there is no endpoint for {}", batch.signal).into());
@@ -199,19 +231,32 @@ fn classify(
     } else {
         Status::decode(body).ok()
     };
-    let reason = status.as_ref().map_or("", |status| &status.message);
+    let reason = status.as_ref().map_or("", |status| &*status.message);
     let message = format!("HTTP {http_status}: {reason}");
     let after = headers
         .get(header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| status::retry_after(value, SystemTime::now()))
-        .or(status.and_then(|status| status.retry_delay));
-    if http_status == StatusCode::PAYLOAD_TOO_LARGE {
+        .or(status.as_ref().and_then(|status| status.retry_delay));
+    if is_too_large(http_status, reason, body) {
         ExportError::TooLarge { message }
     } else if status::http_is_retryable(http_status.as_u16()) {
         ExportError::Retryable { message, after }
     } else {
         ExportError::Permanent { message }
+    }
+}
+
+/// 413; or 400, if that is the limit of the server's HTTP library in Go: the OpenTelemetry Collector
+/// does not tell it from a body that cannot be read.
+fn is_too_large(status: StatusCode, reason: &str, body: &[u8]) -> bool {
+    const GO: &str = "request body too large";
+    let says_so =
+        || reason.contains(GO) || body.windows(GO.len()).any(|window| window == GO.as_bytes());
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => true,
+        StatusCode::BAD_REQUEST => says_so(),
+        _ => false,
     }
 }
 
@@ -248,6 +293,23 @@ mod tests {
             classified(413, None),
             ExportError::TooLarge { .. }
         ));
+    }
+
+    #[test]
+    fn every_form_of_too_large_is_known() {
+        let p = |code, body: &[u8]| {
+            let status = StatusCode::from_u16(code).unwrap();
+            let error = classify(status, &HeaderMap::new(), false, body);
+            matches!(error, ExportError::TooLarge { .. })
+        };
+        let message = "http: request body too large";
+        let encoded = Status::new(status::Code::InvalidArgument, message).encode();
+        assert!(p(413, b""));
+        assert!(p(413, b"<html>413 Request Entity Too Large</html>"));
+        assert!(p(400, &encoded));
+        assert!(p(400, message.as_bytes()));
+        assert!(!p(400, b"malformed"));
+        assert!(!p(500, &encoded));
     }
 
     #[test]

@@ -1,45 +1,61 @@
 //! The options of the `otlp_http` exporter.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use spanmesh_otlp::Signal;
 
 use crate::config::Span;
-use crate::pipeline::{DeliveryOptions, QueueOptions, RetryOptions};
-use crate::transport::{ClientTlsOptions, Compression, Connector, Target};
+use crate::pipeline::{AuthOptions, ClientAuthenticator, DeliveryOptions};
+use crate::transport::{Compression, Connector, Target, sending_options};
 
-/// The options as they are written.
-#[derive(Debug, Deserialize)]
-pub(super) struct Options {
-    /// A URL, to which the path of each signal is added.
-    endpoint: Option<String>,
-    /// The whole URL for one signal.
-    traces_endpoint: Option<String>,
-    logs_endpoint: Option<String>,
-    metrics_endpoint: Option<String>,
-    #[serde(default)]
-    encoding: Encoding,
-    #[serde(default)]
-    tls: ClientTlsOptions,
-    /// Headers that every request carries.
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    compression: Compression,
-    /// How long one attempt may take; 0 for no limit.
-    #[serde(default = "default_timeout")]
-    timeout: Span,
-    #[serde(default)]
-    sending_queue: QueueOptions,
-    #[serde(default)]
-    retry_on_failure: RetryOptions,
-    /// Accepted for the sake of existing files; buffers are sized by what is sent.
-    #[serde(default, rename = "read_buffer_size")]
-    _read_buffer_size: usize,
-    #[serde(default, rename = "write_buffer_size")]
-    _write_buffer_size: usize,
+sending_options! {
+    /// The options as they are written.
+    pub(super) struct Options {
+        /// A URL, to which the path of each signal is added.
+        endpoint: Option<String>,
+        /// The whole URL for one signal.
+        traces_endpoint: Option<String>,
+        logs_endpoint: Option<String>,
+        metrics_endpoint: Option<String>,
+        #[serde(default)]
+        encoding: Encoding,
+        #[serde(default)]
+        compression: Compression,
+        #[serde(default)]
+        compression_params: CompressionParameters,
+        /// How long a connection is kept without requests; 0 for ever.
+        #[serde(default = "default_idle_timeout")]
+        idle_conn_timeout: Span,
+        /// How many connections without requests are kept; 0 for no limit.
+        #[serde(default)]
+        max_idle_conns_per_host: usize,
+        /// Every request has a connection of its own.
+        #[serde(default)]
+        disable_keep_alives: bool,
+        /// How often a server over HTTP/2 is asked whether it is still there; 0 for never.
+        #[serde(default)]
+        http2_read_idle_timeout: Span,
+        /// How long it may take to answer; 0 for the default.
+        #[serde(default)]
+        http2_ping_timeout: Span,
+        /// Accepted for the sake of existing files: there is one host, and the TLS handshake finds out
+        /// about HTTP/2.
+        #[serde(default, rename = "max_idle_conns")]
+        _max_idle_conns: usize,
+        #[serde(default, rename = "force_attempt_http2")]
+        _force_attempt_http2: bool,
+    }
+}
+
+/// `compression_params`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CompressionParameters {
+    /// How hard the encoder tries; 0 and absent are the default.
+    level: u32,
 }
 
 /// How requests are encoded.
@@ -60,21 +76,40 @@ struct Urls {
 }
 
 /// The options once they are known to be right.
-#[derive(Debug)]
 pub(super) struct Config {
     urls: Urls,
     pub(super) connector: Connector,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) connections: Connections,
+    pub(super) headers: HeaderMap,
+    pub(super) auth: Option<AuthOptions>,
+    pub(super) authenticator: Option<Arc<dyn ClientAuthenticator>>,
     pub(super) encoding: Encoding,
     pub(super) compression: Compression,
+    pub(super) compression_level: Option<u32>,
     pub(super) delivery: DeliveryOptions,
+}
+
+/// How connections are kept.
+#[derive(Debug)]
+pub(super) struct Connections {
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) max_idle: usize,
+    pub(super) ping_interval: Option<Duration>,
+    pub(super) ping_timeout: Duration,
 }
 
 /// What servers over HTTP take without complaint.
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
+/// How long a server may take to answer a ping, unless it is said.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
 fn default_timeout() -> Span {
     Span::seconds(30)
+}
+
+fn default_idle_timeout() -> Span {
+    Span::seconds(90)
 }
 
 // === impl Config ===
@@ -84,7 +119,7 @@ impl Config {
     ///
     /// # Errors
     /// A sentence that says what is wrong.
-    pub(super) fn new(options: Options) -> Result<Self, String> {
+    pub(super) fn new(options: &Options) -> Result<Self, String> {
         let urls = Urls {
             traces: options.url(Signal::Traces)?,
             logs: options.url(Signal::Logs)?,
@@ -98,29 +133,43 @@ impl Config {
         if targets().next().is_none() {
             return Err("the key \"endpoint\" is missing".to_owned());
         }
+        let shared = options.shared();
         let uses_tls = targets().any(Target::is_tls);
-        let tls = match uses_tls {
-            true => {
-                let config = options.tls.build(&["h2", "http/1.1"]);
-                Some(config.map_err(|message| format!("tls: {message}"))?)
-            }
-            false => None,
+        let connector = shared.connector(uses_tls, &["h2", "http/1.1"])?;
+        let level = options.compression_params.level;
+        if level > 0 {
+            let checked = options.compression.check_level(level);
+            checked.map_err(|message| format!("compression_params: {message}"))?;
+        }
+        let max_idle = match (options.disable_keep_alives, options.max_idle_conns_per_host) {
+            (true, _) => 0,
+            (false, 0) => usize::MAX,
+            (false, max) => max,
         };
-        let connector = Connector::new(tls, options.tls.server_name_override.as_deref())
-            .map_err(|message| format!("tls::server_name_override: {message}"))?;
+        let ping_timeout = options.http2_ping_timeout.non_zero();
         Ok(Self {
             urls,
-            connector,
-            headers: headers(&options.headers)?,
+            connector: connector.in_turn(),
+            connections: Connections {
+                idle_timeout: options.idle_conn_timeout.non_zero(),
+                max_idle,
+                ping_interval: options.http2_read_idle_timeout.non_zero(),
+                ping_timeout: ping_timeout.unwrap_or(PING_TIMEOUT),
+            },
+            headers: shared.header_map()?,
             encoding: options.encoding,
             compression: options.compression,
-            delivery: DeliveryOptions {
-                queue: options.sending_queue,
-                retry: options.retry_on_failure,
-                timeout: options.timeout.non_zero(),
-                max_batch_bytes: MAX_BATCH_BYTES,
-            },
+            compression_level: (level > 0).then_some(level),
+            delivery: shared.delivery(MAX_BATCH_BYTES),
+            auth: shared.auth,
+            authenticator: None,
         })
+    }
+
+    /// Whether all requests are encrypted.
+    pub(super) fn is_tls(&self) -> bool {
+        let urls = [&self.urls.traces, &self.urls.logs, &self.urls.metrics];
+        urls.into_iter().flatten().all(Target::is_tls)
     }
 
     /// Where requests of a signal go, if anywhere.
@@ -172,20 +221,4 @@ impl Encoding {
             Self::Json => "application/json",
         }
     }
-}
-
-fn headers(headers: &BTreeMap<String, String>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-    let mut parsed = Vec::new();
-    for (name, value) in headers {
-        let key: HeaderName = name
-            .parse()
-            .map_err(|_| format!("headers: {name:?} is no name of a header"))?;
-        // The value may be a secret and is not repeated.
-        let mut value: HeaderValue = value
-            .parse()
-            .map_err(|_| format!("headers: the value of {name:?} is no value of a header"))?;
-        value.set_sensitive(true);
-        parsed.push((key, value));
-    }
-    Ok(parsed)
 }

@@ -92,8 +92,7 @@ impl ExtensionConfig for Options {
                 }
             });
             let server = Server::start(listener, None, Limits::default(), service);
-            let address = server.address();
-            info!(extension = id, %address, "listening");
+            info!(extension = id, address = %server.address(), "listening");
             Ok(Box::new(HealthCheck { server, ready }) as Box<dyn Extension>)
         })
     }
@@ -103,7 +102,7 @@ impl ExtensionConfig for Options {
 
 impl Extension for HealthCheck {
     fn address(&self) -> Option<SocketAddr> {
-        Some(self.server.address())
+        self.server.address().tcp()
     }
 
     fn ready(&self) {

@@ -77,6 +77,8 @@ impl TryFrom<RawOptions> for Options {
         Ok(Self(Batching {
             min_items: size,
             max_items: max,
+            min_bytes: None,
+            max_bytes: None,
             timeout,
         }))
     }

@@ -18,15 +18,18 @@ use tonic::server::Grpc;
 
 use super::client::client;
 use super::options::GrpcOptions;
-use crate::pipeline::{BoxFuture, Client, Hold, Intake, Intakes, Payload, Refusal};
+use crate::pipeline::{
+    Attributes, BoxFuture, Client, Hold, Intake, Intakes, Payload, Refusal, ServerAuthenticator,
+};
 use crate::transport::RawServerCodec;
 
 /// Serves one port.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct GrpcService {
     intakes: Intakes,
     max_message_bytes: usize,
     include_metadata: bool,
+    authenticator: Option<Arc<dyn ServerAuthenticator>>,
 }
 
 /// Serves one request.
@@ -55,11 +58,16 @@ const GRPC_DETAILS: &str = "grpc-status-details-bin";
 // === impl GrpcService ===
 
 impl GrpcService {
-    pub(super) fn new(intakes: Intakes, options: &GrpcOptions) -> Self {
+    pub(super) fn new(
+        intakes: Intakes,
+        options: &GrpcOptions,
+        authenticator: Option<Arc<dyn ServerAuthenticator>>,
+    ) -> Self {
         Self {
             intakes,
             max_message_bytes: options.max_message_bytes(),
             include_metadata: options.include_metadata,
+            authenticator,
         }
     }
 
@@ -84,6 +92,16 @@ impl GrpcService {
             let message = format!("no pipeline takes {signal} from this receiver");
             return tonic::Status::unimplemented(message).into_http();
         };
+        let auth = match &self.authenticator {
+            None => Attributes::default(),
+            Some(authenticator) => match authenticator.authenticate(request.headers()).await {
+                Ok(attributes) => attributes,
+                Err(error) => {
+                    intake.unauthenticated();
+                    return tonic::Status::unauthenticated(error.message).into_http();
+                }
+            },
+        };
         let mut grpc = Grpc::new(RawServerCodec)
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
@@ -92,7 +110,12 @@ impl GrpcService {
             Ok(hold) => Arc::new(Mutex::new(Some(hold))),
             Err(refusal) => return refused(&refusal).into_http(),
         };
-        let client = client(&request, self.include_metadata);
+        let mut client = client(
+            request.extensions(),
+            request.headers(),
+            self.include_metadata,
+        );
+        client.auth = auth;
         let request = request.map(|body| HeldBody {
             body,
             bytes: 0,

@@ -5,9 +5,13 @@
 //! has a `Status` as its body, in the encoding of the request; and whoever is refused for load
 //! learns when to try again.
 //!
-//! Left out: profiles, unix sockets, authentication, CORS.
+//! Left out: profiles, and Snappy over gRPC, which the gRPC library does not have.
 
+mod answers;
+mod body;
 mod client;
+mod cors;
+mod failure;
 mod grpc;
 mod http;
 mod options;
@@ -15,34 +19,40 @@ mod options;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
-use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
+use self::answers::Answers;
 use self::grpc::GrpcService;
 use self::http::HttpService;
 use self::options::{GrpcOptions, HttpOptions, Options};
 use crate::config::{Former, Problems, Section};
 use crate::pipeline::{
-    BoundReceiver, BoxFuture, Receiver, ReceiverConfig, ReceiverContext, ReceiverFactory,
-    StartError,
+    Authenticators, BoundReceiver, BoxFuture, Receiver, ReceiverConfig, ReceiverContext,
+    ReceiverFactory, ServerAuthenticator, StartError,
 };
-use crate::transport::{Limits, Listener, Server};
+use crate::transport::{Listener, Server, ServerTls};
 
 /// Makes `otlp` receivers.
 #[derive(Debug)]
 pub struct Factory;
 
 struct Config {
-    grpc: Option<(GrpcOptions, Option<Arc<ServerConfig>>)>,
-    http: Option<(HttpOptions, Option<Arc<ServerConfig>>)>,
+    grpc: Option<Port<GrpcOptions>>,
+    http: Option<(Port<HttpOptions>, Answers)>,
+}
+
+/// What one port is made of.
+struct Port<O> {
+    options: O,
+    tls: Option<ServerTls>,
+    authenticator: Option<Arc<dyn ServerAuthenticator>>,
 }
 
 /// The receiver with its ports open.
 struct Bound {
     context: ReceiverContext,
-    grpc: Option<(GrpcOptions, Option<Arc<ServerConfig>>, Listener)>,
-    http: Option<(HttpOptions, Option<Arc<ServerConfig>>, Listener)>,
+    grpc: Option<(Port<GrpcOptions>, Listener)>,
+    http: Option<(Port<HttpOptions>, Answers, Listener)>,
 }
 
 struct OtlpReceiver {
@@ -76,18 +86,37 @@ impl ReceiverFactory for Factory {
     fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ReceiverConfig>, Problems> {
         let Options { protocols } = section.read()?;
         let mut problems = Problems::default();
-        let grpc = protocols.grpc.map(|grpc| {
-            let tls = grpc.tls.as_ref().map(|tls| tls.build(&["h2"])).transpose();
-            let tls =
-                tls.map_err(|error| section.problem(format!("protocols::grpc::tls: {error}")));
-            (grpc, problems.note(tls).flatten())
+        let grpc = protocols.grpc.map(|options| {
+            let at = "protocols::grpc";
+            let fits = options.transport.check(&options.endpoint);
+            problems.note(fits.map_err(|error| section.problem(format!("{at}: {error}"))));
+            let tls = options
+                .tls
+                .as_ref()
+                .map(|tls| tls.build(&["h2"]))
+                .transpose();
+            let tls = tls.map_err(|error| section.problem(format!("{at}::tls: {error}")));
+            Port {
+                tls: problems.note(tls).flatten(),
+                options,
+                authenticator: None,
+            }
         });
-        let http = protocols.http.map(|http| {
-            let tls = http.tls.as_ref();
+        let http = protocols.http.map(|options| {
+            let at = "protocols::http";
+            let fits = options.transport.check(&options.endpoint);
+            problems.note(fits.map_err(|error| section.problem(format!("{at}: {error}"))));
+            let tls = options.tls.as_ref();
             let tls = tls.map(|tls| tls.build(&["h2", "http/1.1"])).transpose();
-            let tls =
-                tls.map_err(|error| section.problem(format!("protocols::http::tls: {error}")));
-            (http, problems.note(tls).flatten())
+            let tls = tls.map_err(|error| section.problem(format!("{at}::tls: {error}")));
+            let answers = Answers::new(&options);
+            let answers = answers.map_err(|error| section.problem(format!("{at}::{error}")));
+            let port = Port {
+                tls: problems.note(tls).flatten(),
+                options,
+                authenticator: None,
+            };
+            (port, problems.note(answers).unwrap_or_default())
         });
         problems.or(())?;
         Ok(Box::new(Config { grpc, http }))
@@ -97,6 +126,33 @@ impl ReceiverFactory for Factory {
 // === impl Config ===
 
 impl ReceiverConfig for Config {
+    fn authenticate(&mut self, all: &Authenticators) -> Result<(), String> {
+        if let Some(Port {
+            options: GrpcOptions {
+                auth: Some(auth), ..
+            },
+            authenticator,
+            ..
+        }) = &mut self.grpc
+        {
+            *authenticator = Some(auth.server(all)?);
+        }
+        if let Some((
+            Port {
+                options: HttpOptions {
+                    auth: Some(auth), ..
+                },
+                authenticator,
+                ..
+            },
+            _,
+        )) = &mut self.http
+        {
+            *authenticator = Some(auth.server(all)?);
+        }
+        Ok(())
+    }
+
     fn bind(
         self: Box<Self>,
         context: ReceiverContext,
@@ -104,18 +160,22 @@ impl ReceiverConfig for Config {
         Box::pin(async move {
             let id = context.id.as_str();
             let grpc = match self.grpc {
-                Some((options, tls)) => {
+                Some(port) => {
                     let name = format!("receiver \"{id}\" (grpc)");
-                    let listener = Listener::bind(&name, &options.endpoint, &context.ports).await?;
-                    Some((options, tls, listener))
+                    let (transport, endpoint) = (port.options.transport, &port.options.endpoint);
+                    let listener =
+                        Listener::bind_over(transport, &name, endpoint, &context.ports).await?;
+                    Some((port, listener))
                 }
                 None => None,
             };
             let http = match self.http {
-                Some((options, tls)) => {
+                Some((port, answers)) => {
                     let name = format!("receiver \"{id}\" (http)");
-                    let listener = Listener::bind(&name, &options.endpoint, &context.ports).await?;
-                    Some((options, tls, listener))
+                    let (transport, endpoint) = (port.options.transport, &port.options.endpoint);
+                    let listener =
+                        Listener::bind_over(transport, &name, endpoint, &context.ports).await?;
+                    Some((port, answers, listener))
                 }
                 None => None,
             };
@@ -137,24 +197,20 @@ impl BoundReceiver for Bound {
         let id = context.id.as_str();
         let intakes = |transport| context.intakes.over(id, transport, &context.registry);
         let mut servers = Vec::new();
-        if let Some((options, tls, listener)) = self.grpc {
-            let mut limits = Limits::default();
-            if let Some(streams) = options.max_concurrent_streams() {
-                limits.max_concurrent_streams = streams;
-            }
-            let service = GrpcService::new(intakes("grpc"), &options);
-            let tls = tls.map(TlsAcceptor::from);
-            servers.push(("grpc", Server::start(listener, tls, limits, service)));
+        if let Some((port, listener)) = self.grpc {
+            let options = &port.options;
+            let service = GrpcService::new(intakes("grpc"), options, port.authenticator);
+            let server = Server::start(listener, port.tls, options.limits(), service);
+            servers.push(("grpc", server));
         }
-        if let Some((options, tls, listener)) = self.http {
-            let service = HttpService::new(intakes("http"), &options);
-            let tls = tls.map(TlsAcceptor::from);
-            let server = Server::start(listener, tls, Limits::default(), service);
+        if let Some((port, answers, listener)) = self.http {
+            let options = &port.options;
+            let service = HttpService::new(intakes("http"), options, answers, port.authenticator);
+            let server = Server::start(listener, port.tls, options.limits(), service);
             servers.push(("http", server));
         }
         for (transport, server) in &servers {
-            let address = server.address();
-            info!(receiver = id, transport, %address, "listening");
+            info!(receiver = id, transport, address = %server.address(), "listening");
         }
         Box::new(OtlpReceiver { servers })
     }
@@ -166,7 +222,7 @@ impl Receiver for OtlpReceiver {
     fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         self.servers
             .iter()
-            .map(|(transport, server)| (*transport, server.address()))
+            .filter_map(|(transport, server)| Some((*transport, server.address().tcp()?)))
             .collect()
     }
 

@@ -1,10 +1,15 @@
 //! The options of the `otlp` receiver.
 
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use spanmesh_otlp::Signal;
 
-use crate::config::{ByteSize, enabled};
-use crate::transport::{ServerTlsOptions, listen_endpoint};
+use super::cors::CorsOptions;
+use crate::config::{ByteSize, Secret, Span, enabled};
+use crate::pipeline::AuthOptions;
+use crate::transport::{Encoding, Limits, ServerTlsOptions, Transport, listen_endpoint_or_path};
 
 /// What OTLP 1.11 recommends as the limit of a request.
 const DEFAULT_LIMIT: usize = 64 << 20;
@@ -40,14 +45,18 @@ pub(super) struct Protocols {
 #[serde(default)]
 pub(super) struct GrpcOptions {
     /// Where to listen.
-    #[serde(deserialize_with = "listen_endpoint")]
+    #[serde(deserialize_with = "listen_endpoint_or_path")]
     pub(super) endpoint: String,
+    /// What the endpoint is.
+    pub(super) transport: Transport,
     /// The largest message, on the wire and decompressed.
     max_recv_msg_size_mib: Option<usize>,
     /// Requests at the same time on one connection.
     max_concurrent_streams: Option<u32>,
-    #[serde(rename = "transport")]
-    _transport: Transport,
+    /// How long connections may live.
+    keepalive: KeepAlive,
+    /// Who may send.
+    pub(super) auth: Option<AuthOptions>,
     /// Whether processors see the metadata of requests.
     pub(super) include_metadata: bool,
     /// Accepted for the sake of existing files: buffers are sized by what arrives.
@@ -59,12 +68,40 @@ pub(super) struct GrpcOptions {
     pub(super) tls: Option<ServerTlsOptions>,
 }
 
-/// What carries gRPC.
+/// `keepalive`, under the names of the Go library.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Transport {
-    #[default]
-    Tcp,
+#[serde(default)]
+struct KeepAlive {
+    server_parameters: ServerParameters,
+    #[serde(rename = "enforcement_policy")]
+    _enforcement_policy: EnforcementPolicy,
+}
+
+/// 0 is the default everywhere.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ServerParameters {
+    /// A connection without requests for so long is closed.
+    max_connection_idle: Span,
+    /// A connection that is so old takes no more requests.
+    max_connection_age: Span,
+    /// How long those that it has may go on.
+    max_connection_age_grace: Span,
+    /// How often a client is asked whether it is still there.
+    time: Span,
+    /// How long it may take to answer.
+    timeout: Span,
+}
+
+/// Accepted for the sake of existing files: clients may ask as often as they like, since the HTTP/2
+/// library answers with no more than it can send.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct EnforcementPolicy {
+    #[serde(rename = "min_time")]
+    _min_time: Span,
+    #[serde(rename = "permit_without_stream")]
+    _permit_without_stream: bool,
 }
 
 /// `protocols.http`.
@@ -72,8 +109,10 @@ enum Transport {
 #[serde(default)]
 pub(super) struct HttpOptions {
     /// Where to listen.
-    #[serde(deserialize_with = "listen_endpoint")]
+    #[serde(deserialize_with = "listen_endpoint_or_path")]
     pub(super) endpoint: String,
+    /// What the endpoint is.
+    pub(super) transport: Transport,
     /// The largest body, on the wire and decompressed.
     pub(super) max_request_body_size: ByteSize,
     traces_url_path: String,
@@ -81,6 +120,25 @@ pub(super) struct HttpOptions {
     metrics_url_path: String,
     /// Whether processors see the headers of requests.
     pub(super) include_metadata: bool,
+    /// Which encodings of bodies are taken.
+    compression_algorithms: Vec<Encoding>,
+    /// Which web pages may send.
+    pub(super) cors: CorsOptions,
+    /// Who may send.
+    pub(super) auth: Option<AuthOptions>,
+    /// Headers of every answer.
+    response_headers: BTreeMap<String, Secret>,
+    /// How long a body may take; 0 for no limit but the one on pauses.
+    pub(super) read_timeout: Span,
+    /// How long HTTP/1.1 headers may take, counted from the end of the last request; 0 for the default.
+    read_header_timeout: Span,
+    /// A connection without requests for so long is closed; 0 for no limit.
+    idle_timeout: Span,
+    /// Accepted for the sake of existing files: answers are small.
+    #[serde(rename = "write_timeout")]
+    _write_timeout: Span,
+    /// Whether an HTTP/1.1 connection is kept for further requests.
+    keep_alives_enabled: bool,
     /// TLS, if the key is there.
     pub(super) tls: Option<ServerTlsOptions>,
 }
@@ -110,10 +168,24 @@ impl TryFrom<RawOptions> for Options {
 // === impl GrpcOptions ===
 
 impl GrpcOptions {
-    /// Requests at the same time on one connection; `None`, or 0 as in the OpenTelemetry Collector,
-    /// stands for the default. With none at all no client would ever be served.
-    pub(super) fn max_concurrent_streams(&self) -> Option<u32> {
-        self.max_concurrent_streams.filter(|streams| *streams > 0)
+    /// What clients may use up. 0 stands for the default, as in the OpenTelemetry Collector: with no
+    /// request at all at the same time no client would ever be served.
+    pub(super) fn limits(&self) -> Limits {
+        let parameters = &self.keepalive.server_parameters;
+        let defaults = Limits::default();
+        let streams = self.max_concurrent_streams.filter(|streams| *streams > 0);
+        Limits {
+            max_concurrent_streams: streams.unwrap_or(defaults.max_concurrent_streams),
+            idle_timeout: parameters.max_connection_idle.non_zero(),
+            max_age: parameters.max_connection_age.non_zero(),
+            max_age_grace: parameters.max_connection_age_grace.non_zero(),
+            ping_interval: parameters.time.non_zero().unwrap_or(defaults.ping_interval),
+            ping_timeout: parameters
+                .timeout
+                .non_zero()
+                .unwrap_or(defaults.ping_timeout),
+            ..defaults
+        }
     }
 
     pub(super) fn max_message_bytes(&self) -> usize {
@@ -128,9 +200,11 @@ impl Default for GrpcOptions {
     fn default() -> Self {
         Self {
             endpoint: "localhost:4317".to_owned(),
+            transport: Transport::Tcp,
             max_recv_msg_size_mib: None,
             max_concurrent_streams: None,
-            _transport: Transport::Tcp,
+            keepalive: KeepAlive::default(),
+            auth: None,
             include_metadata: false,
             _read_buffer_size: 0,
             _write_buffer_size: 0,
@@ -142,6 +216,44 @@ impl Default for GrpcOptions {
 // === impl HttpOptions ===
 
 impl HttpOptions {
+    /// What clients may use up.
+    pub(super) fn limits(&self) -> Limits {
+        let defaults = Limits::default();
+        let header_timeout = self.read_header_timeout.non_zero();
+        Limits {
+            header_timeout: header_timeout.unwrap_or(defaults.header_timeout),
+            idle_timeout: self.idle_timeout.non_zero(),
+            keep_alive: self.keep_alives_enabled,
+            ..defaults
+        }
+    }
+
+    /// Which encodings of bodies are taken: those that are named, or all.
+    pub(super) fn encodings(&self) -> Vec<Encoding> {
+        if self.compression_algorithms.is_empty() {
+            return Encoding::ALL.to_vec();
+        }
+        self.compression_algorithms.clone()
+    }
+
+    /// The headers of every answer.
+    ///
+    /// # Errors
+    /// What is no header, as a sentence that does not repeat values.
+    pub(super) fn response_headers(&self) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.response_headers {
+            let key: HeaderName = name
+                .parse()
+                .map_err(|_| format!("response_headers: {name:?} is no name of a header"))?;
+            let value = HeaderValue::from_str(value.expose()).map_err(|_| {
+                format!("response_headers: the value of {name:?} is no value of a header")
+            })?;
+            headers.insert(key, value);
+        }
+        Ok(headers)
+    }
+
     /// The path of a signal.
     pub(super) fn path(&self, signal: Signal) -> String {
         let path = match signal {
@@ -169,11 +281,21 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             endpoint: "localhost:4318".to_owned(),
+            transport: Transport::Tcp,
             max_request_body_size: ByteSize(DEFAULT_LIMIT),
             traces_url_path: Signal::Traces.http_path().to_owned(),
             logs_url_path: Signal::Logs.http_path().to_owned(),
             metrics_url_path: Signal::Metrics.http_path().to_owned(),
             include_metadata: false,
+            compression_algorithms: Vec::new(),
+            cors: CorsOptions::default(),
+            auth: None,
+            response_headers: BTreeMap::new(),
+            read_timeout: Span::default(),
+            read_header_timeout: Span::default(),
+            idle_timeout: Span::default(),
+            _write_timeout: Span::default(),
+            keep_alives_enabled: true,
             tls: None,
         }
     }

@@ -34,8 +34,23 @@ async fn receiver(memory: &Arc<Budget>, registry: &Registry) -> Box<dyn Receiver
     };
     let bound = Bound {
         context,
-        grpc: Some((GrpcOptions::default(), None, listener().await)),
-        http: Some((HttpOptions::default(), None, listener().await)),
+        grpc: Some((
+            Port {
+                options: GrpcOptions::default(),
+                tls: None,
+                authenticator: None,
+            },
+            listener().await,
+        )),
+        http: Some((
+            Port {
+                options: HttpOptions::default(),
+                tls: None,
+                authenticator: None,
+            },
+            Answers::default(),
+            listener().await,
+        )),
     };
     Box::new(bound).start()
 }
@@ -137,7 +152,7 @@ async fn what_is_being_read_takes_up_the_memory_budget() {
 #[test]
 fn no_requests_at_the_same_time_stands_for_the_default() {
     let read = |json: &str| -> GrpcOptions { serde_json::from_str(json).unwrap() };
-    let streams = |json| read(json).max_concurrent_streams();
-    assert_eq!(streams(r#"{"max_concurrent_streams": 0}"#), None);
-    assert_eq!(streams(r#"{"max_concurrent_streams": 5}"#), Some(5));
+    let streams = |json| read(json).limits().max_concurrent_streams;
+    assert_eq!(streams(r#"{"max_concurrent_streams": 0}"#), 1024);
+    assert_eq!(streams(r#"{"max_concurrent_streams": 5}"#), 5);
 }
