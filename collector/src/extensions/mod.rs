@@ -1,9 +1,16 @@
 //! The extensions, one folder each.
 
+pub mod basicauth;
+pub mod bearertokenauth;
 pub mod file_storage;
 pub mod health_check;
 
 use crate::pipeline::ExtensionFactory;
 
 /// Every extension.
-pub const REGISTRY: &[&dyn ExtensionFactory] = &[&file_storage::Factory, &health_check::Factory];
+pub const REGISTRY: &[&dyn ExtensionFactory] = &[
+    &basicauth::Factory,
+    &bearertokenauth::Factory,
+    &file_storage::Factory,
+    &health_check::Factory,
+];

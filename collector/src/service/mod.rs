@@ -2,6 +2,7 @@
 //!
 //! [`Plan`] is a configuration whose components and wiring are right; [`Service`] is what runs.
 
+mod authentication;
 mod endpoints;
 mod final_account;
 mod generation;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use spanmesh_otlp::Signal;
 
+use super::authentication;
 use super::telemetry_options::TelemetryOptions;
 use super::{endpoints, wiring};
 use crate::config::{
@@ -162,6 +163,23 @@ impl Plan {
             Some(factory.configure(section))
         });
         keep_used(&mut extensions, &uses);
+        let authenticators = authentication::authenticators(&extensions);
+        let (entries, section) = (&document.receivers, "receivers");
+        authentication::resolve(
+            section,
+            entries,
+            &mut receivers,
+            &mut problems,
+            |receiver| receiver.authenticate(&authenticators),
+        );
+        let (entries, section) = (&document.exporters, "exporters");
+        authentication::resolve(
+            section,
+            entries,
+            &mut exporters,
+            &mut problems,
+            |exporter| exporter.authenticate(&authenticators),
+        );
 
         let kind = Kind {
             section: "connectors",
