@@ -79,7 +79,16 @@ async fn spans_arrive_as_they_were_sent_in_every_compression() {
 #[tokio::test]
 async fn http_back_ends_get_protobuf_and_json_in_every_compression() {
     for encoding in ["proto", "json"] {
-        for compression in ["gzip", "zstd", "none"] {
+        for compression in [
+            "gzip",
+            "zstd",
+            "deflate",
+            "zlib",
+            "snappy",
+            "x-snappy-framed",
+            "lz4",
+            "none",
+        ] {
             let sink = HttpSink::default();
             let address = sink.serve().await;
             let more = format!(
@@ -92,6 +101,9 @@ async fn http_back_ends_get_protobuf_and_json_in_every_compression() {
             assert_eq!(got.len(), 1);
             assert_eq!(got[0].path, "/v1/traces");
             assert_eq!(got[0].headers["x-tenant"], "a");
+            let named = got[0].headers.get("content-encoding");
+            let expected = Some(compression).filter(|name| *name != "none");
+            assert_eq!(named.map(|name| name.to_str().unwrap()), expected);
             let body = match compression {
                 "gzip" => {
                     let mut plain = Vec::new();
@@ -100,6 +112,28 @@ async fn http_back_ends_get_protobuf_and_json_in_every_compression() {
                     plain
                 }
                 "zstd" => zstd::decode_all(&*got[0].body).unwrap(),
+                "deflate" | "zlib" => {
+                    let mut plain = Vec::new();
+                    let mut decoder = flate2::read::ZlibDecoder::new(&*got[0].body);
+                    std::io::Read::read_to_end(&mut decoder, &mut plain).unwrap();
+                    plain
+                }
+                "snappy" => {
+                    let mut decoder = snap::raw::Decoder::new();
+                    decoder.decompress_vec(&got[0].body).unwrap()
+                }
+                "x-snappy-framed" => {
+                    let mut plain = Vec::new();
+                    let mut decoder = snap::read::FrameDecoder::new(&*got[0].body);
+                    std::io::Read::read_to_end(&mut decoder, &mut plain).unwrap();
+                    plain
+                }
+                "lz4" => {
+                    let mut plain = Vec::new();
+                    let mut decoder = lz4_flex::frame::FrameDecoder::new(&*got[0].body);
+                    std::io::Read::read_to_end(&mut decoder, &mut plain).unwrap();
+                    plain
+                }
                 _ => got[0].body.to_vec(),
             };
             let body = match encoding {
@@ -290,6 +324,92 @@ async fn http_bodies_that_are_too_large_are_sent_in_parts() {
         .flat_map(|got| spans(&ExportTraceServiceRequest::decode(&*got.body).unwrap()))
         .collect();
     assert_eq!(distinct_ids(&arrived), all(0..100));
+}
+
+#[tokio::test]
+async fn every_form_of_too_large_is_answered_with_parts() {
+    let message = "grpc: received message larger than max (5000000 vs. 4194304)";
+    for refusal in [
+        tonic::Status::resource_exhausted(message),
+        tonic::Status::out_of_range("Error, decoded message length too large"),
+        tonic::Status::unknown("Payload Too Large"),
+    ] {
+        let sink = GrpcSink::with_script([Err(refusal.clone()), Err(refusal)]);
+        let address = sink.serve().await;
+        let collector = Collector::start(&grpc_exporter(address, "")).await;
+        send(&collector, 0..100).await;
+        let account = collector.stop(DRAIN).await;
+        assert_eq!(distinct_ids(&sink.spans()), all(0..100));
+        assert_eq!((sink.calls(), account.totals().sent), (5, 100));
+    }
+    // The OpenTelemetry Collector, whose HTTP library stopped reading.
+    let text = "http: request body too large";
+    let status = status::Status::new(status::Code::InvalidArgument, text).encode();
+    for (code, body) in [(413, Vec::new()), (400, status), (400, text.into())] {
+        let refused = Response::builder()
+            .status(code)
+            .body(Full::from(body))
+            .unwrap();
+        let sink = HttpSink::with_script([refused]);
+        let address = sink.serve().await;
+        let collector = Collector::start(&http_exporter(address, "compression: none")).await;
+        send(&collector, 0..100).await;
+        let account = collector.stop(DRAIN).await;
+        assert_eq!(
+            (sink.got().len(), account.totals().sent),
+            (3, 100),
+            "{code}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn batches_are_capped_by_bytes() {
+    // A span of 2 kB for each number.
+    let large = |ids: std::ops::Range<u64>| {
+        let mut request = traces(ids);
+        for span in &mut request.resource_spans[0].scope_spans[0].spans {
+            span.name = "x".repeat(2_000);
+        }
+        request.encode_to_vec()
+    };
+    let sink = GrpcSink::with_limit(4 << 20);
+    let address = sink.serve().await;
+    let collector = Collector::start(&grpc_exporter(address, "compression: none")).await;
+    for start in (0..8_000).step_by(1_000) {
+        collector.post_traces(large(start..start + 1_000)).await;
+    }
+    let account = collector.stop(DRAIN).await;
+    assert_eq!(distinct_ids(&sink.spans()), all(0..8_000));
+    assert_eq!(account.totals().sent, 8_000);
+    let sizes: Vec<_> = sink.requests().iter().map(Message::encoded_len).collect();
+    assert!(sizes.iter().all(|size| *size <= 4_000_000), "{sizes:?}");
+    assert_eq!(sizes.len(), sink.calls(), "the limit of the server was met");
+
+    for exporter in ["grpc", "http"] {
+        let more = "compression: none\n    sending_queue: {batch: {sizer: bytes, \
+                    min_size: 30000, max_size: 50000, flush_timeout: 1h}}";
+        let (grpc, http) = (GrpcSink::default(), HttpSink::default());
+        let text = match exporter {
+            "grpc" => grpc_exporter(grpc.serve().await, more),
+            _ => http_exporter(http.serve().await, more),
+        };
+        let text = text.replace("processors: [batch], ", "");
+        let text = text.replace("  batch: {timeout: 10ms}\n", "");
+        let collector = Collector::start(&text).await;
+        for start in (0..100).step_by(10) {
+            collector.post_traces(large(start..start + 10)).await;
+        }
+        collector.post_traces(large(100..200)).await;
+        let account = collector.stop(DRAIN).await;
+        assert_eq!(account.totals().sent, 200);
+        let sizes: Vec<_> = match exporter {
+            "grpc" => grpc.requests().iter().map(Message::encoded_len).collect(),
+            _ => http.got().iter().map(|got| got.body.len()).collect(),
+        };
+        assert!(sizes.iter().all(|size| *size <= 50_000), "{sizes:?}");
+        assert!(sizes.len() < 20, "{sizes:?}");
+    }
 }
 
 #[tokio::test]

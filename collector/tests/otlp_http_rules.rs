@@ -102,7 +102,18 @@ async fn every_encoding_is_read() {
     zlib.write_all(&plain).unwrap();
     let (gzip, zlib) = (gzip.finish().unwrap(), zlib.finish().unwrap());
     let zstd = zstd::encode_all(&*plain, 1).unwrap();
+    let block = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
+    let mut framed = snap::write::FrameEncoder::new(Vec::new());
+    framed.write_all(&plain).unwrap();
+    let framed = framed.into_inner().unwrap();
+    let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    lz4.write_all(&plain).unwrap();
+    let lz4 = lz4.finish().unwrap();
     for (encoding, body) in [
+        ("snappy", block),
+        ("snappy", framed.clone()),
+        ("x-snappy-framed", framed),
+        ("lz4", lz4),
         ("gzip", gzip.clone()),
         ("x-gzip", gzip),
         ("deflate", zlib.clone()),
@@ -115,7 +126,7 @@ async fn every_encoding_is_read() {
         let answer = collector.post("/v1/traces", &headers, body).await;
         assert_eq!(answer.status, StatusCode::OK, "{encoding}: {answer:?}");
     }
-    assert_eq!(collector.account().received, 70);
+    assert_eq!(collector.account().received, 110);
 }
 
 #[tokio::test]
@@ -195,6 +206,29 @@ async fn oversize_is_413_on_the_wire_and_decompressed() {
 }
 
 #[tokio::test]
+async fn who_is_still_sending_sees_why_it_was_refused() {
+    let (collector, _) = own("max_request_body_size: 10kB").await;
+    for (component, line, expected) in [
+        ("otlp/own", "POST /v1/traces", &b"HTTP/1.1 413"[..]),
+        ("otlp", "POST /v1/trace", b"HTTP/1.1 404"),
+        ("otlp", "PUT /v1/traces", b"HTTP/1.1 405"),
+    ] {
+        let address = collector.address(component, "http");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: 6000000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // A client like this looks for an answer when it has sent everything.
+        stream.write_all(&vec![b' '; 6_000_000]).await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, expected, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_without_length_is_stopped_at_the_limit() {
     let collector = Collector::start(SMALL).await;
     let address = collector.address("otlp/small", "http");
@@ -207,6 +241,7 @@ async fn a_body_without_length_is_stopped_at_the_limit() {
         // The server may have closed the connection by now.
         let _ = stream.write_all(chunk.as_bytes()).await;
     }
+    let _ = stream.write_all(b"0\r\n\r\n").await;
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 413");
@@ -380,4 +415,143 @@ service:
     assert_eq!(post("/v1/traces").await, StatusCode::NOT_FOUND);
     // No pipeline takes logs from this receiver.
     assert_eq!(post("/v1/logs").await, StatusCode::NOT_FOUND);
+}
+
+/// A receiver on HTTP with these options, beside the common one.
+async fn own(options: &str) -> (Collector, String) {
+    let collector = Collector::start(&format!(
+        "
+  otlp/own:
+    protocols:
+      http: {{endpoint: 'localhost:0', {options}}}
+exporters: {{nop: }}
+service:
+  {{metrics}}
+  pipelines:
+    traces: {{receivers: [otlp, otlp/own], exporters: [nop]}}
+"
+    ))
+    .await;
+    let url = format!("http://{}/v1/traces", collector.address("otlp/own", "http"));
+    (collector, url)
+}
+
+#[tokio::test]
+async fn encodings_can_be_chosen() {
+    let (_collector, url) = own("compression_algorithms: ['', zstd]").await;
+    let plain = traces(0..1).encode_to_vec();
+    let zstd = zstd::encode_all(&*plain, 1).unwrap();
+    for (encoding, body, expected) in [
+        ("", plain.clone(), 200),
+        ("zstd", zstd, 200),
+        ("gzip", plain.clone(), 415),
+        ("lz4", plain, 415),
+    ] {
+        let headers = [("content-type", PROTOBUF), ("content-encoding", encoding)];
+        let answer = support::request("POST", &url, &headers, body).await;
+        assert_eq!(answer.status, expected, "{encoding}");
+        if expected == 415 {
+            assert_eq!(answer.headers["accept-encoding"], "identity, zstd");
+            status(&answer, PROTOBUF);
+        }
+    }
+}
+
+#[tokio::test]
+async fn web_pages_of_allowed_origins_may_send() {
+    let (collector, url) = own(
+        "cors: {allowed_origins: ['https://*.example.com'], allowed_headers: [X-Tenant], \
+         exposed_headers: [X-Trace], max_age: 7200}, response_headers: {X-Trace: abc}",
+    )
+    .await;
+    let ask = async |origin: &str, headers: &str| {
+        let headers = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", headers),
+        ];
+        support::request("OPTIONS", &url, &headers, Vec::new()).await
+    };
+    let allowed = ask("https://a.example.com", "content-type, x-tenant").await;
+    assert_eq!(allowed.status, StatusCode::NO_CONTENT);
+    for (name, expected) in [
+        ("access-control-allow-origin", "https://a.example.com"),
+        ("access-control-allow-methods", "POST"),
+        ("access-control-allow-headers", "content-type, x-tenant"),
+        ("access-control-max-age", "7200"),
+        ("x-trace", "abc"),
+    ] {
+        assert_eq!(allowed.headers[name], expected, "{name}");
+    }
+    for (origin, headers) in [
+        ("https://example.org", "content-type"),
+        ("https://a.example.com.evil", "content-type"),
+        ("https://a.example.com", "authorization"),
+    ] {
+        let refused = ask(origin, headers).await;
+        assert!(
+            !refused.headers.contains_key("access-control-allow-origin"),
+            "{origin}"
+        );
+    }
+
+    for (origin, allowed) in [
+        ("https://a.example.com", true),
+        ("https://example.org", false),
+    ] {
+        let headers = [("content-type", JSON), ("origin", origin)];
+        // Errors are for the page, too.
+        for (body, expected) in [(&b"{}"[..], 200), (b"no json", 400)] {
+            let answer = support::request("POST", &url, &headers, body.to_vec()).await;
+            assert_eq!(answer.status, expected);
+            assert_eq!(
+                answer.headers.contains_key("access-control-allow-origin"),
+                allowed
+            );
+            assert_eq!(
+                answer.headers.contains_key("access-control-expose-headers"),
+                allowed
+            );
+            assert_eq!(answer.headers["vary"], "Origin");
+            assert_eq!(answer.headers["x-trace"], "abc");
+        }
+    }
+    // Without the option, browsers are clients like others.
+    let headers = [("content-type", JSON), ("origin", "https://a.example.com")];
+    let answer = collector.post("/v1/traces", &headers, b"{}".to_vec()).await;
+    assert!(!answer.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn bodies_and_headers_have_their_time() {
+    let (collector, _) = own("read_timeout: 300ms, read_header_timeout: 300ms").await;
+    let address = collector.address("otlp/own", "http");
+    let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 100\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // It never stops for long, and never ends.
+    let mut answer = [0; 12];
+    let (mut read, mut write) = slow.split();
+    let dripping = async {
+        while write.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        result = read.read_exact(&mut answer) => { result.unwrap(); }
+        () = dripping => {}
+        () = tokio::time::sleep(Duration::from_secs(5)) => panic!("no answer"),
+    }
+    assert_eq!(&answer, b"HTTP/1.1 503");
+
+    let mut silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    silent
+        .write_all(b"POST /v1/traces HTTP/1.1\r\nhost:")
+        .await
+        .unwrap();
+    let mut rest = Vec::new();
+    let closing = tokio::time::timeout(Duration::from_secs(5), silent.read_to_end(&mut rest));
+    closing.await.expect("the connection stays open").unwrap();
 }

@@ -10,6 +10,8 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use support::telemetry::traces;
 use support::{Collector, eventually};
 
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// Writes an authority, a server's and a client's certificate into a folder.
 fn certificates(folder: &Path) {
     let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
@@ -113,7 +115,186 @@ async fn both_transports_speak_mutual_tls() {
         .await;
         expected += u64::from(arrives) * 10;
         assert_eq!(receiver.account().received, expected, "{exporter} {tls}");
-        let account = sender.stop(Duration::from_secs(5)).await;
+        let account = sender.stop(DRAIN).await;
         assert_eq!(account.totals().sent, u64::from(arrives) * 10);
     }
+}
+
+/// A receiver on gRPC with these options of `tls`.
+async fn grpc_receiver(tls: &str) -> Collector {
+    Collector::start(&format!(
+        "
+  otlp/tls:
+    protocols:
+      grpc: {{endpoint: 'localhost:0', tls: {{{tls}}}}}
+exporters: {{nop: }}
+service:
+  {{metrics}}
+  pipelines:
+    traces: {{receivers: [otlp, otlp/tls], exporters: [nop]}}
+"
+    ))
+    .await
+}
+
+/// Sends ten spans; whether they arrive.
+async fn arrives(receiver: &Collector, tls: &str) -> bool {
+    let port = receiver.address("otlp/tls", "grpc").port();
+    let sender = sender("otlp_grpc", &format!("localhost:{port}"), tls).await;
+    sender.post_traces(traces(0..10).encode_to_vec()).await;
+    let account = sender.stop(DRAIN).await;
+    assert_eq!(account.totals().accepted, 10);
+    account.totals().sent == 10
+}
+
+#[tokio::test]
+async fn servers_show_new_certificates_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let path = folder.path().to_str().unwrap();
+    let receiver = grpc_receiver(&format!(
+        "cert_file: {path}/server.pem, key_file: {path}/server.key, reload_interval: 1ms"
+    ))
+    .await;
+    std::fs::copy(folder.path().join("ca.pem"), folder.path().join("old.pem")).unwrap();
+    let (old, new) = (
+        format!("ca_file: {path}/old.pem"),
+        format!("ca_file: {path}/ca.pem"),
+    );
+    assert!(arrives(&receiver, &old).await);
+    // The authority, too, is another one now.
+    certificates(folder.path());
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(!arrives(&receiver, &old).await);
+    assert!(arrives(&receiver, &new).await);
+    // What cannot be used is not used.
+    std::fs::write(folder.path().join("server.pem"), "broken").unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(arrives(&receiver, &new).await);
+    let account = receiver.stop(DRAIN).await;
+    assert_eq!((account.received, account.totals().sent), (30, 30));
+}
+
+#[tokio::test]
+async fn servers_believe_new_authorities_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let other = tempfile::tempdir().unwrap();
+    certificates(other.path());
+    let path = folder.path().to_str().unwrap();
+    let clients = folder.path().join("clients.pem");
+    std::fs::copy(folder.path().join("ca.pem"), &clients).unwrap();
+    let receiver = grpc_receiver(&format!(
+        "cert_file: {path}/server.pem, key_file: {path}/server.key, \
+         client_ca_file: {path}/clients.pem, client_ca_file_reload: true"
+    ))
+    .await;
+    let shown = |from: &Path| {
+        let from = from.display();
+        format!("ca_file: {path}/ca.pem, cert_file: {from}/client.pem, key_file: {from}/client.key")
+    };
+    assert!(arrives(&receiver, &shown(folder.path())).await);
+    assert!(!arrives(&receiver, &shown(other.path())).await);
+    std::fs::copy(other.path().join("ca.pem"), &clients).unwrap();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(!arrives(&receiver, &shown(folder.path())).await);
+    assert!(arrives(&receiver, &shown(other.path())).await);
+    assert_eq!(receiver.stop(DRAIN).await.received, 20);
+}
+
+#[tokio::test]
+async fn clients_read_new_certificates_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let path = folder.path().to_str().unwrap();
+    let receiver = grpc_receiver(&format!(
+        "cert_file: {path}/server.pem, key_file: {path}/server.key, client_ca_file: {path}/ca.pem"
+    ))
+    .await;
+    // The client begins with a certificate that the server does not know.
+    let own = tempfile::tempdir().unwrap();
+    certificates(own.path());
+    let shown = own.path().to_str().unwrap();
+    let tls = format!(
+        "ca_file: {path}/ca.pem, cert_file: {shown}/client.pem, key_file: {shown}/client.key, \
+         reload_interval: 1ms"
+    );
+    let port = receiver.address("otlp/tls", "grpc").port();
+    let sender = sender("otlp_grpc", &format!("localhost:{port}"), &tls).await;
+    let send = async || {
+        sender.post_traces(traces(0..10).encode_to_vec()).await;
+        eventually("it is settled", async || {
+            sender.account().totals().queued == 0
+        })
+        .await;
+        sender.account().totals().sent
+    };
+    assert_eq!(send().await, 0);
+    for name in ["client.pem", "client.key"] {
+        std::fs::copy(folder.path().join(name), own.path().join(name)).unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(send().await, 10);
+    let account = sender.stop(DRAIN).await;
+    assert_eq!(account.totals().dropped_total(), 10);
+    assert_eq!(receiver.stop(DRAIN).await.received, 10);
+}
+
+#[tokio::test]
+async fn both_sides_choose_versions_and_suites() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let path = folder.path().to_str().unwrap();
+    let server = format!("cert_file: {path}/server.pem, key_file: {path}/server.key");
+    let client = format!("ca_file: {path}/ca.pem");
+    const P256: &str = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+    const CHACHA: &str = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256";
+    let suite = |name: &str| format!("max_version: '1.2', cipher_suites: [{name}]");
+    for (on_server, on_client, expected) in [
+        (
+            "min_version: '1.3'".to_owned(),
+            "max_version: '1.3'".to_owned(),
+            true,
+        ),
+        (
+            "min_version: 1.3".to_owned(),
+            "max_version: 1.2".to_owned(),
+            false,
+        ),
+        (
+            "max_version: '1.2'".to_owned(),
+            "min_version: '1.3'".to_owned(),
+            false,
+        ),
+        (suite(P256), suite(P256), true),
+        (suite(P256), suite(CHACHA), false),
+        (
+            "curve_preferences: [P256]".to_owned(),
+            "curve_preferences: [X25519]".to_owned(),
+            false,
+        ),
+    ] {
+        let receiver = grpc_receiver(&format!("{server}, {on_server}")).await;
+        let found = arrives(&receiver, &format!("{client}, {on_client}")).await;
+        assert_eq!(found, expected, "{on_server} {on_client}");
+        receiver.stop(DRAIN).await;
+    }
+}
+
+#[tokio::test]
+async fn certificates_and_keys_can_stand_in_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        text.replace("\r", "").replace('\n', "\\n")
+    };
+    let server = format!(
+        "cert_pem: \"{}\", key_pem: \"{}\"",
+        read("server.pem"),
+        read("server.key")
+    );
+    let receiver = grpc_receiver(&server).await;
+    assert!(arrives(&receiver, &format!("ca_pem: \"{}\"", read("ca.pem"))).await);
+    receiver.stop(DRAIN).await;
 }
