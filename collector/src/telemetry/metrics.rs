@@ -1,4 +1,4 @@
-//! Counters and gauges, and their encoding in Prometheus' text format 0.0.4.
+//! Counters and gauges, what they are at one moment, and that in Prometheus' text format 0.0.4.
 //!
 //! Left out: histograms, exemplars, and the `_total` suffix, which the names of otelcol's default
 //! reader do not have.
@@ -25,9 +25,40 @@ struct Metrics {
 
 struct Family {
     help: &'static str,
-    kind: &'static str,
-    /// By labels as they are written between braces; may be empty.
-    series: BTreeMap<String, Source>,
+    kind: Kind,
+    series: BTreeMap<Labels, Source>,
+}
+
+/// Names and values of labels, in the order in which they are written.
+pub type Labels = Vec<(String, String)>;
+
+/// How the numbers of a family behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// They only grow.
+    Counter,
+    /// They go up and down.
+    Gauge,
+}
+
+/// Every metric at one moment, by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// The metrics.
+    pub families: Vec<FamilyReading>,
+}
+
+/// One metric at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FamilyReading {
+    /// Its name.
+    pub name: &'static str,
+    /// What it counts, as a sentence.
+    pub help: &'static str,
+    /// How its numbers behave.
+    pub kind: Kind,
+    /// Its numbers by labels.
+    pub samples: Vec<(Labels, f64)>,
 }
 
 enum Source {
@@ -46,9 +77,9 @@ impl Registry {
         labels: &[(&str, &str)],
     ) -> Counter {
         let mut counter = Counter::default();
-        self.with_series(name, help, "counter", |series| {
+        self.with_series(name, help, Kind::Counter, |series| {
             match series
-                .entry(encode_labels(labels))
+                .entry(owned(labels))
                 .or_insert_with(|| Source::Counter(counter.clone()))
             {
                 Source::Counter(known) => counter = known.clone(),
@@ -66,8 +97,8 @@ impl Registry {
         labels: &[(&str, &str)],
         read: impl Fn() -> f64 + Send + Sync + 'static,
     ) {
-        self.with_series(name, help, "counter", |series| {
-            series.insert(encode_labels(labels), Source::Read(Box::new(read)));
+        self.with_series(name, help, Kind::Counter, |series| {
+            series.insert(owned(labels), Source::Read(Box::new(read)));
         });
     }
 
@@ -80,8 +111,8 @@ impl Registry {
         labels: &[(&str, &str)],
         read: impl Fn() -> f64 + Send + Sync + 'static,
     ) {
-        self.with_series(name, help, "gauge", |series| {
-            series.insert(encode_labels(labels), Source::Read(Box::new(read)));
+        self.with_series(name, help, Kind::Gauge, |series| {
+            series.insert(owned(labels), Source::Read(Box::new(read)));
         });
     }
 
@@ -91,38 +122,43 @@ impl Registry {
         self.lock().preparations.push(Box::new(prepare));
     }
 
-    /// All metrics in Prometheus' text format, ordered by name.
-    pub fn encode(&self) -> String {
+    /// All metrics at this moment.
+    pub fn read(&self) -> Reading {
         let metrics = self.lock();
         for prepare in &metrics.preparations {
             prepare();
         }
-        let mut text = String::new();
-        for (name, family) in &metrics.families {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "# HELP {name} {}", family.help);
-            let _ = writeln!(text, "# TYPE {name} {}", family.kind);
-            for (labels, source) in &family.series {
-                let braces = if labels.is_empty() {
-                    String::new()
-                } else {
-                    format!("{{{labels}}}")
+        let families = metrics.families.iter().map(|(name, family)| {
+            let samples = family.series.iter().map(|(labels, source)| {
+                let value = match source {
+                    Source::Counter(counter) => counter.get() as f64,
+                    Source::Read(read) => read(),
                 };
-                let _ = match source {
-                    Source::Counter(counter) => writeln!(text, "{name}{braces} {}", counter.get()),
-                    Source::Read(read) => writeln!(text, "{name}{braces} {}", read()),
-                };
+                (labels.clone(), value)
+            });
+            FamilyReading {
+                name,
+                help: family.help,
+                kind: family.kind,
+                samples: samples.collect(),
             }
+        });
+        Reading {
+            families: families.collect(),
         }
-        text
+    }
+
+    /// All metrics in Prometheus' text format, ordered by name.
+    pub fn encode(&self) -> String {
+        self.read().encode()
     }
 
     fn with_series(
         &self,
         name: &'static str,
         help: &'static str,
-        kind: &'static str,
-        change: impl FnOnce(&mut BTreeMap<String, Source>),
+        kind: Kind,
+        change: impl FnOnce(&mut BTreeMap<Labels, Source>),
     ) {
         let mut metrics = self.lock();
         let family = metrics.families.entry(name).or_insert_with(|| Family {
@@ -158,18 +194,71 @@ impl Counter {
     }
 }
 
-fn encode_labels(labels: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (name, value) in labels {
-        if !text.is_empty() {
-            text.push(',');
+// === impl Reading ===
+
+impl Reading {
+    /// In Prometheus' text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        for family in &self.families {
+            let (name, kind) = (family.name, family.kind.name());
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "# HELP {name} {}", family.help);
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+            for (labels, value) in &family.samples {
+                let _ = writeln!(text, "{name}{} {value}", braces(labels));
+            }
         }
+        text
+    }
+
+    /// The sum of one metric over every series that has all of `labels`; `None` if there is none.
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let family = self.families.iter().find(|family| family.name == name)?;
+        let has = |have: &Labels, (label, value): &(&str, &str)| {
+            have.iter().any(|(name, is)| name == label && is == value)
+        };
+        let fitting = family.samples.iter();
+        let fitting = fitting.filter(|(have, _)| labels.iter().all(|wanted| has(have, wanted)));
+        fitting
+            .map(|(_, value)| *value)
+            .reduce(|sum, value| sum + value)
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+}
+
+fn owned(labels: &[(&str, &str)]) -> Labels {
+    let labels = labels.iter();
+    labels
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+/// Labels as they stand behind a name; nothing if there are none.
+fn braces(labels: &Labels) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("{");
+    for (index, (name, value)) in labels.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "," };
         let value = value
             .replace('\\', "\\\\")
             .replace('"', "\\\"")
             .replace('\n', "\\n");
-        let _ = write!(text, "{name}=\"{value}\"");
+        let _ = write!(text, "{separator}{name}=\"{value}\"");
     }
+    text.push('}');
     text
 }
 
@@ -190,5 +279,21 @@ mod tests {
             "# HELP a A counter.\n# TYPE a counter\na{x=\"0\"} 7\na{x=\"1\\\"2\"} 3\n\
              # HELP b A gauge.\n# TYPE b gauge\nb 1.5\n"
         );
+    }
+
+    #[test]
+    fn series_are_summed_by_their_labels() {
+        let registry = Registry::default();
+        for (receiver, transport, amount) in [("a", "grpc", 1), ("a", "http", 2), ("b", "http", 4)]
+        {
+            let labels = [("receiver", receiver), ("transport", transport)];
+            registry.counter("n", "A counter.", &labels).add(amount);
+        }
+        let reading = registry.read();
+        assert_eq!(reading.sum("n", &[("receiver", "a")]), Some(3.0));
+        assert_eq!(reading.sum("n", &[("transport", "http")]), Some(6.0));
+        assert_eq!(reading.sum("n", &[]), Some(7.0));
+        assert_eq!(reading.sum("n", &[("receiver", "c")]), None);
+        assert_eq!(reading.sum("m", &[]), None);
     }
 }

@@ -7,7 +7,9 @@ pub mod logs;
 mod metrics;
 mod process;
 mod throttle;
+mod time;
 
-pub use self::metrics::{Counter, Registry};
+pub use self::metrics::{Counter, FamilyReading, Kind, Labels, Reading, Registry};
 pub use self::process::register as register_process;
 pub use self::throttle::{Throttle, escaped, excerpt};
+pub use self::time::rfc3339;
