@@ -98,7 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let input = input(arguments)?;
     let (plan, files) = input.plan();
     let plan = plan.map_err(|problems| problems.to_string())?;
-    logs::start(&plan.telemetry().logs);
+    logs::start(&plan.telemetry().logs)?;
     for warning in plan.warnings() {
         warn!("{warning}");
     }

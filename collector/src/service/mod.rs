@@ -8,6 +8,7 @@ mod final_account;
 mod generation;
 mod graph;
 mod input;
+mod log_options;
 mod metrics_server;
 mod plan;
 mod reloads;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::log_options::log_options;
 use crate::telemetry::logs::LogOptions;
 use crate::transport::check_endpoint;
 
@@ -11,7 +12,8 @@ use crate::transport::check_endpoint;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct TelemetryOptions {
-    /// The log on standard error.
+    /// The log.
+    #[serde(deserialize_with = "log_options")]
     pub logs: LogOptions,
     /// The metrics.
     pub metrics: MetricsOptions,

@@ -1,8 +1,9 @@
-//! Metrics of the process: uptime, CPU time and memory. Linux only; elsewhere just the uptime.
+//! Metrics of the process: uptime, CPU time, memory, and what its log leaves out. Linux only; elsewhere just the uptime.
 
 use std::time::Instant;
 
 use super::Registry;
+use super::logs::suppressed;
 
 /// How many clock ticks `/proc` counts per second. A constant of the kernel's interface on every
 /// architecture that we build for.
@@ -28,6 +29,12 @@ pub fn register(registry: &Registry) {
         "Resident memory of the process in bytes.",
         &[],
         || resident_bytes().unwrap_or_default(),
+    );
+    registry.counter_from(
+        "spanmesh_log_lines_suppressed",
+        "Lines of the log that were not written, since there were many of the same.",
+        &[],
+        || suppressed() as f64,
     );
 }
 
