@@ -168,7 +168,7 @@ fn it_prints_what_arrives_and_says_where_everything_went() {
         );
         assert!(
             log.contains(
-                "account received=2 refused=0 accepted=2 recovered=0 sent=2 sampled_out=0 dropped=\"0\" queued=0"
+                "account received=2 refused=0 accepted=2 recovered=0 sent=2 sampled_out=0 dropped=0 reasons=\"\" queued=0"
             ),
             "{log}"
         );
@@ -295,7 +295,10 @@ fn it_ends_although_nobody_reads_what_it_writes() {
     };
     assert_eq!(status.code(), Some(0));
     let (_, _, log) = running.end();
-    assert!(log.contains("dropped=\"2000 (shutdown 2000)\""), "{log}");
+    assert!(
+        log.contains("dropped=2000 reasons=\"shutdown 2000\""),
+        "{log}"
+    );
 }
 
 #[test]

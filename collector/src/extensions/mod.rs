@@ -4,6 +4,7 @@ pub mod basicauth;
 pub mod bearertokenauth;
 pub mod file_storage;
 pub mod health_check;
+pub mod zpages;
 
 use crate::pipeline::ExtensionFactory;
 
@@ -13,4 +14,5 @@ pub const REGISTRY: &[&dyn ExtensionFactory] = &[
     &bearertokenauth::Factory,
     &file_storage::Factory,
     &health_check::Factory,
+    &zpages::Factory,
 ];

@@ -22,6 +22,7 @@ use super::options::{Batching, DeliveryOptions};
 use super::payload::Payload;
 use super::ports::Ports;
 use super::readiness::Readiness;
+use super::status::Status;
 use super::storage::StorageOptions;
 use crate::config::{Former, Problems, Section};
 use crate::telemetry::Registry;
@@ -47,6 +48,8 @@ pub struct BuildContext {
     pub ports: Ports,
     /// The accounts of destinations.
     pub accounts: Accounts,
+    /// What runs, and how it is.
+    pub status: Status,
 }
 
 /// What receivers get when they start.

@@ -16,6 +16,7 @@ use super::options::{Batching, DeliveryOptions, Sizer};
 use super::parcel::Load;
 use super::queue::{Lane, Queue};
 use super::retry::Backoff;
+use super::status::{Condition, ExporterStatus};
 use super::storage::Storage;
 use super::unwind::caught;
 use crate::telemetry::{Counter, Throttle, excerpt};
@@ -41,6 +42,8 @@ pub struct Destination {
     phase: watch::Receiver<Phase>,
     /// Whether the last attempt failed for the moment.
     failing: AtomicBool,
+    /// The same for those who look from outside, and what was refused.
+    status: ExporterStatus,
     /// Wakes those who wait for another attempt, because one went well.
     recovered: Notify,
     /// What is said of batches that are dropped, and of those that are taken in part.
@@ -84,6 +87,7 @@ impl Destination {
                  less than its \"queue_size\" ({size})"
             );
         }
+        let status = ExporterStatus::new(options.queue.sizer, options.queue.num_consumers);
         let (queue, max_batch_bytes) = (&options.queue, options.max_batch_bytes);
         let queue = Queue::new(
             &context.id,
@@ -93,7 +97,7 @@ impl Destination {
             max_batch_bytes,
             storage,
         );
-        let destination = Arc::new(Self {
+        Arc::new(Self {
             id: context.id.clone(),
             exporter,
             options,
@@ -101,14 +105,13 @@ impl Destination {
             account,
             phase,
             failing: AtomicBool::new(false),
+            status,
             recovered: Notify::new(),
             drops: Throttle::default(),
             rejections: Throttle::default(),
             in_flight: Counter::default(),
             finished: Counter::default(),
-        });
-        destination.register(context);
-        destination
+        })
     }
 
     /// Its name in the configuration.
@@ -133,6 +136,8 @@ impl Destination {
     /// # Errors
     /// The storage cannot be used.
     pub async fn open(&self, context: BuildContext) -> Result<(), StartError> {
+        self.register(&context);
+        context.status.attach(&self.id, self.status.clone());
         let queue = self.queue.clone();
         let opened = tokio::task::spawn_blocking(move || queue.open(&context));
         opened.await.unwrap_or_else(|panic| {
@@ -242,15 +247,18 @@ impl Destination {
                 }
                 Err(ExportError::TooLarge { .. }) if batch.items > 1 => return Some(load),
                 Err(ExportError::TooLarge { message }) => {
+                    self.status.refuses(&message);
                     self.settle_dropped(load, DropReason::TooLarge, &message);
                     return None;
                 }
                 Err(ExportError::Permanent { message }) => {
+                    self.status.refuses(&message);
                     self.settle_dropped(load, DropReason::Refused, &message);
                     return None;
                 }
                 Err(ExportError::Retryable { message, after }) => (message, after),
             };
+            self.status.fails(&message);
             if was_draining && load.is_stored() {
                 // The next process tries again, and this one need not be waited for.
                 self.queue.abandon();
@@ -303,6 +311,7 @@ impl Destination {
 
     fn settle_sent(&self, load: Load, delivered: &Delivered) {
         let exporter = self.id.as_str();
+        self.status.works();
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
             info!(exporter, "delivery works again");
             self.recovered.notify_waiters();
@@ -341,7 +350,7 @@ impl Destination {
         load.dropped(reason);
     }
 
-    fn register(self: &Arc<Self>, context: &BuildContext) {
+    fn register(&self, context: &BuildContext) {
         let registry = &context.registry;
         let labels = [("exporter", self.id.as_str())];
         let budget = self.queue.capacity().units.clone();
@@ -357,6 +366,27 @@ impl Destination {
             "What may wait, in the unit of the queue's sizer.",
             &labels,
             move || capacity as f64,
+        );
+        let memory = self.queue.capacity().memory.clone();
+        registry.gauge(
+            "spanmesh_exporter_queue_memory_bytes",
+            "Bytes of memory that the queue takes up.",
+            &labels,
+            move || memory.used() as f64,
+        );
+        let memory = self.queue.capacity().memory.limit();
+        registry.gauge(
+            "spanmesh_exporter_queue_memory_capacity_bytes",
+            "Bytes of memory that the queue may take up.",
+            &labels,
+            move || memory as f64,
+        );
+        let status = self.status.clone();
+        registry.gauge(
+            "spanmesh_exporter_failing",
+            "1 while the destination does not take what it gets, 0 while it does.",
+            &labels,
+            move || f64::from(u8::from(status.health().condition != Condition::Works)),
         );
         let (begun, finished) = (self.in_flight.clone(), self.finished.clone());
         registry.gauge(

@@ -30,6 +30,7 @@ mod retry;
 mod room;
 mod route;
 mod spool;
+mod status;
 mod storage;
 mod unwind;
 
@@ -62,4 +63,5 @@ pub use self::queue::Lane;
 pub use self::readiness::Readiness;
 pub(crate) use self::retry::random_fraction;
 pub use self::route::{Route, Step};
+pub use self::status::{Condition, ExporterStatus, Health, Layout, Status, WiredPipeline};
 pub use self::storage::{Storage, StorageOptions};

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use spanmesh_otlp::Signal;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::pipeline::Totals;
+use crate::pipeline::{DropReason, Layout, Totals};
 
 /// Where everything went that the collector ever took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,9 +40,18 @@ impl FinalAccount {
         sums
     }
 
-    /// Writes a line for every destination and one for the sum into the log.
-    pub(super) fn log(&self) {
+    /// Writes a line for every destination and one for the sum into the log, and warns of what the
+    /// stop itself has cost. `layout` tells which pipelines lead to a destination.
+    pub(super) fn log(&self, layout: &Layout) {
         for (exporter, signal, totals) in &self.destinations {
+            let signal = signal.name();
+            let items = totals.dropped_for(DropReason::Shutdown);
+            if items > 0 {
+                warn!(
+                    exporter,
+                    signal, items, "dropped: not delivered when the time to stop was over"
+                );
+            }
             let Totals {
                 accepted,
                 recovered,
@@ -51,17 +60,19 @@ impl FinalAccount {
                 queued,
                 ..
             } = totals;
-            let dropped = dropped_text(totals);
             info!(
+                pipelines = pipelines(layout, exporter, signal),
                 exporter,
-                signal = signal.name(),
+                signal,
                 accepted,
                 recovered,
                 sent,
                 sampled_out,
-                dropped,
+                dropped = totals.dropped_total(),
+                reasons = reasons(totals),
                 queued,
-                "account of a destination"
+                "account of a destination: accepted + recovered = sent + sampled_out + dropped + \
+                 queued"
             );
         }
         let totals = self.totals();
@@ -72,23 +83,30 @@ impl FinalAccount {
             recovered = totals.recovered,
             sent = totals.sent,
             sampled_out = totals.sampled_out,
-            dropped = dropped_text(&totals),
+            dropped = totals.dropped_total(),
+            reasons = reasons(&totals),
             queued = totals.queued,
             "account"
         );
     }
 }
 
-/// `0`, or the sum with its parts: `12 (queue_full 10, shutdown 2)`.
-fn dropped_text(totals: &Totals) -> String {
-    let mut text = totals.dropped_total().to_string();
+/// The pipelines of a signal that lead to an exporter, as in `traces, traces/audit`.
+fn pipelines(layout: &Layout, exporter: &str, signal: &str) -> String {
+    let pipelines = layout.pipelines.iter();
+    let pipelines = pipelines
+        .filter(|one| one.signal == signal && one.exporters.iter().any(|id| id == exporter))
+        .map(|one| one.name.as_str());
+    pipelines.collect::<Vec<_>>().join(", ")
+}
+
+/// Why items were dropped, as in `queue_full 10, shutdown 2`; empty if none were.
+fn reasons(totals: &Totals) -> String {
+    let mut text = String::new();
     for (index, (reason, items)) in totals.dropped.iter().enumerate() {
-        let separator = if index == 0 { " (" } else { ", " };
+        let separator = if index == 0 { "" } else { ", " };
         // Writing to a String cannot fail.
         let _ = write!(text, "{separator}{} {items}", reason.name());
-    }
-    if !totals.dropped.is_empty() {
-        text.push(')');
     }
     text
 }

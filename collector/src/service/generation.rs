@@ -18,8 +18,8 @@ use super::plan::Plan;
 use super::shared::Shared;
 use crate::config::{ComponentId, Node};
 use crate::pipeline::{
-    Batching, BoundReceiver, BuildContext, Destination, Extension, Gate, Intake, Intakes, Phase,
-    Ports, Receiver, ReceiverContext, StartError, Storage, StorageOptions, default_limit,
+    Batching, BoundReceiver, BuildContext, Destination, Extension, Gate, Intake, Intakes, Layout,
+    Phase, Ports, Receiver, ReceiverContext, StartError, Storage, StorageOptions, default_limit,
 };
 use crate::transport::Server;
 
@@ -92,6 +92,7 @@ pub(super) struct Prepared {
     kept_extensions: BTreeSet<ComponentId>,
     keeps_metrics: bool,
     graph: Option<Graph>,
+    layout: Layout,
     ports: Ports,
 }
 
@@ -145,6 +146,7 @@ impl Prepared {
                 self.metrics = Some(Metrics { endpoint, server });
             }
         }
+        self.layout = plan.layout();
         let context = shared.context(&"", &self.ports);
         let graph = Graph::build(plan.pipelines, &plan.processors, plan.connectors, context);
         let storages: BTreeMap<ComponentId, StorageOptions> = plan
@@ -249,6 +251,7 @@ impl Prepared {
             shared.readiness.clear();
             graph.watch_memory(&shared.memory);
         }
+        shared.status.show(std::mem::take(&mut self.layout));
         let mut extensions = self.extensions;
         for id in self.kept_extensions {
             let kept = before.extensions.remove(&id);

@@ -13,7 +13,8 @@ use crate::config::{
     Problems, Reference, Section, Source, nearest,
 };
 use crate::pipeline::{
-    ConnectorConfig, ExporterConfig, ExtensionConfig, ProcessorConfig, ReceiverConfig,
+    ConnectorConfig, ExporterConfig, ExtensionConfig, Layout, ProcessorConfig, ReceiverConfig,
+    WiredPipeline,
 };
 use crate::{connectors, exporters, extensions, processors, receivers};
 
@@ -36,6 +37,8 @@ pub struct Plan {
 /// How one pipeline is wired. Invariants: all components exist, and connectors lead in no circle.
 #[derive(Debug)]
 pub(super) struct Pipeline {
+    /// As it is written: `traces`, `traces/audit`.
+    pub(super) name: String,
     pub(super) signal: Signal,
     /// Receivers, and connectors that it is behind.
     pub(super) receivers: Vec<ComponentId>,
@@ -81,6 +84,23 @@ impl Plan {
     /// What the collector tells of itself.
     pub fn telemetry(&self) -> &TelemetryOptions {
         &self.telemetry
+    }
+
+    /// Who leads where, by name.
+    pub(super) fn layout(&self) -> Layout {
+        let names = |ids: &[ComponentId]| ids.iter().map(ToString::to_string).collect();
+        let pipelines = self.pipelines.iter().map(|pipeline| WiredPipeline {
+            name: pipeline.name.clone(),
+            signal: pipeline.signal.name(),
+            receivers: names(&pipeline.receivers),
+            processors: names(&pipeline.processors),
+            exporters: names(&pipeline.exporters),
+        });
+        let extensions = self.extensions.iter().map(|(id, _)| id.to_string());
+        Layout {
+            pipelines: pipelines.collect(),
+            extensions: extensions.collect(),
+        }
     }
 
     /// Reads a configuration.
@@ -215,6 +235,7 @@ impl Plan {
         check_signals(&document.pipelines, &processors, &exporters, &mut problems);
         check_storages(&document.exporters, &exporters, &extensions, &mut problems);
         let pipelines = document.pipelines.into_iter().map(|entry| Pipeline {
+            name: entry.id.to_string(),
             signal: entry.signal,
             receivers: ids(entry.receivers),
             processors: ids(entry.processors),

@@ -125,7 +125,7 @@ impl Service {
         self.drain(drain_timeout).await;
         self.running.stop_destinations().await;
         let account = self.account();
-        account.log();
+        account.log(&self.shared.status.layout());
         self.running.stop_rest().await;
         account
     }

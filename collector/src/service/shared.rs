@@ -5,7 +5,9 @@ use std::sync::Arc;
 use spanmesh_otlp::Signal;
 
 use super::final_account::FinalAccount;
-use crate::pipeline::{Accounts, Budget, BuildContext, Ports, Readiness, default_limit};
+use crate::pipeline::{
+    Accounts, Budget, BuildContext, Ports, Readiness, Status, default_limit, total,
+};
 use crate::telemetry::{Counter, Registry, register_process};
 
 /// See the module.
@@ -13,6 +15,7 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) memory: Arc<Budget>,
     pub(super) readiness: Readiness,
+    pub(super) status: Status,
     accounts: Accounts,
     /// What every intake that there ever was has accepted and refused.
     pub(super) intakes: Vec<(Counter, Counter)>,
@@ -26,11 +29,13 @@ impl Shared {
             registry: Registry::default(),
             memory: Budget::new(default_limit()),
             readiness: Readiness::default(),
+            status: Status::default(),
             accounts: Accounts::default(),
             intakes: Vec::new(),
         };
         register_process(&shared.registry);
         shared.register_memory();
+        shared.register_build();
         shared
     }
 
@@ -39,6 +44,7 @@ impl Shared {
             id: id.to_string(),
             registry: self.registry.clone(),
             readiness: self.readiness.clone(),
+            status: self.status.clone(),
             ports: ports.clone(),
             accounts: self.accounts.clone(),
         }
@@ -62,7 +68,24 @@ impl Shared {
         sums
     }
 
+    fn register_build(&self) {
+        self.registry.gauge(
+            "spanmesh_build_info",
+            "1, with the version as a label.",
+            &[("version", env!("CARGO_PKG_VERSION"))],
+            || 1.0,
+        );
+    }
+
     fn register_memory(&self) {
+        if let Some(total) = total() {
+            self.registry.gauge(
+                "spanmesh_process_memory_limit_bytes",
+                "Memory that the process could use: the limit of its cgroup, or the host's memory.",
+                &[],
+                move || total as f64,
+            );
+        }
         let used = self.memory.clone();
         self.registry.gauge(
             "spanmesh_memory_budget_used_bytes",

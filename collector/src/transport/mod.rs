@@ -7,6 +7,7 @@ mod compression;
 mod connect;
 mod error;
 mod listener;
+mod page;
 mod reload;
 mod sending;
 mod server;
@@ -23,6 +24,7 @@ pub use self::error::describe;
 pub use self::listener::{
     Address, Listener, Transport, check_endpoint, listen_endpoint, listen_endpoint_or_path,
 };
+pub use self::page::{HTML, JSON, not_found, page};
 pub use self::reload::Reloading;
 pub use self::sending::SendingOptions;
 pub(crate) use self::sending::sending_options;

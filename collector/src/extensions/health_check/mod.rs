@@ -1,45 +1,55 @@
 //! `health_check`: answers 200 while the collector receives, and 503 before and after, and while
-//! something keeps it from being ready.
+//! something keeps it from being ready. In the second version (`use_v2`) it also says how the
+//! components are, and may answer 500 for their sake.
 //!
-//! Left out: the second version (`use_v2`) and its health by component.
+//! Left out of the second version: `grpc`, `http::config`, and TLS.
+
+mod options;
+mod tree;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use serde::Deserialize;
+use serde_json::json;
 use tracing::info;
 
+use self::options::{Options, ResponseBody, Version};
+use self::tree::{Query, Stage, Tree};
 use crate::config::{Problems, Section};
 use crate::pipeline::{
-    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, StartError,
+    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, Readiness, StartError,
+    Status,
 };
-use crate::transport::{Limits, Listener, Server, listen_endpoint};
+use crate::telemetry::rfc3339;
+use crate::transport::{JSON, Limits, Listener, Server, not_found, page};
 
 /// Makes `health_check` extensions.
 #[derive(Debug)]
 pub struct Factory;
 
-#[derive(Debug, Deserialize)]
-#[serde(default)]
-struct Options {
-    /// Where to listen.
-    #[serde(deserialize_with = "listen_endpoint")]
-    endpoint: String,
-    /// The path that is answered; others are not found.
-    path: String,
-}
-
 struct HealthCheck {
     server: Server,
-    ready: Arc<AtomicBool>,
+    progress: Arc<Progress>,
+}
+
+/// How far the collector is.
+struct Progress(Mutex<(Stage, SystemTime)>);
+
+/// What answers are made of.
+struct Source {
+    path: String,
+    version: Version,
+    progress: Arc<Progress>,
+    readiness: Readiness,
+    status: Status,
+    started: SystemTime,
 }
 
 // === impl Factory ===
@@ -57,15 +67,6 @@ impl ExtensionFactory for Factory {
 
 // === impl Options ===
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            endpoint: "localhost:13133".to_owned(),
-            path: "/".to_owned(),
-        }
-    }
-}
-
 impl ExtensionConfig for Options {
     fn start(
         self: Box<Self>,
@@ -75,26 +76,94 @@ impl ExtensionConfig for Options {
             let id = context.id.as_str();
             let name = format!("extension \"{id}\"");
             let listener = Listener::bind(&name, &self.endpoint, &context.ports).await?;
-            let ready = Arc::new(AtomicBool::new(false));
-            let path: Arc<str> = self.path.into();
-            let started = Instant::now();
-            let service = service_fn({
-                let ready = ready.clone();
-                let readiness = context.readiness.clone();
-                move |request: Request<Incoming>| {
-                    let response = if request.uri().path() == &*path {
-                        let is_ready = ready.load(Ordering::Relaxed) && readiness.is_ready();
-                        health(is_ready, started.elapsed())
-                    } else {
-                        not_found()
-                    };
-                    std::future::ready(Ok::<_, Infallible>(response))
-                }
+            let progress = Arc::new(Progress::new());
+            let source = Arc::new(Source {
+                path: self.path,
+                version: self.version,
+                progress: progress.clone(),
+                readiness: context.readiness.clone(),
+                status: context.status.clone(),
+                started: SystemTime::now(),
+            });
+            let service = service_fn(move |request: Request<Incoming>| {
+                let uri = request.uri();
+                let response = source.answer(uri.path(), uri.query().unwrap_or_default());
+                std::future::ready(Ok::<_, Infallible>(response))
             });
             let server = Server::start(listener, None, Limits::default(), service);
             info!(extension = id, address = %server.address(), "listening");
-            Ok(Box::new(HealthCheck { server, ready }) as Box<dyn Extension>)
+            Ok(Box::new(HealthCheck { server, progress }) as Box<dyn Extension>)
         })
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    fn answer(&self, path: &str, query: &str) -> Response<Full<Bytes>> {
+        if path != self.path {
+            return not_found();
+        }
+        let (mut stage, since) = self.progress.get();
+        if stage == Stage::Running && !self.readiness.is_ready() {
+            stage = Stage::Pressed;
+        }
+        let rules = match &self.version {
+            Version::First(body) => return self.whether_ready(stage == Stage::Running, body),
+            Version::Second(rules) => *rules,
+        };
+        let tree = Tree {
+            stage,
+            since,
+            layout: &self.status.layout(),
+            exporters: &self.status.exporters(),
+            rules,
+        };
+        match tree.answer(&Query::parse(query), SystemTime::now()) {
+            Some((code, mut body)) => {
+                if let Some(object) = body.as_object_mut() {
+                    object.insert("start_time".to_owned(), rfc3339(self.started).into());
+                }
+                page(code, JSON, body.to_string())
+            }
+            None => not_found(),
+        }
+    }
+
+    fn whether_ready(&self, ready: bool, body: &ResponseBody) -> Response<Full<Bytes>> {
+        let (code, text, own) = if ready {
+            (StatusCode::OK, "Server available", &body.healthy)
+        } else {
+            let code = StatusCode::SERVICE_UNAVAILABLE;
+            (code, "Server not available", &body.unhealthy)
+        };
+        if let Some(own) = own {
+            return page(code, "text/plain; charset=utf-8", own.clone());
+        }
+        let uptime = self.started.elapsed().unwrap_or_default().as_secs();
+        let up_since = rfc3339(self.started);
+        let body = json!({"status": text, "upSince": up_since, "uptime": format!("{uptime}s")});
+        page(code, JSON, body.to_string())
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    fn new() -> Self {
+        Self(Mutex::new((Stage::Starting, SystemTime::now())))
+    }
+
+    fn get(&self) -> (Stage, SystemTime) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, stage: Stage) {
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is told again when the configuration changes.
+        if progress.0 != stage {
+            *progress = (stage, SystemTime::now());
+        }
     }
 }
 
@@ -106,39 +175,14 @@ impl Extension for HealthCheck {
     }
 
     fn ready(&self) {
-        self.ready.store(true, Ordering::Relaxed);
+        self.progress.enter(Stage::Running);
     }
 
     fn stopping(&self) {
-        self.ready.store(false, Ordering::Relaxed);
+        self.progress.enter(Stage::Stopping);
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(self.server.stop())
     }
-}
-
-fn health(ready: bool, uptime: Duration) -> Response<Full<Bytes>> {
-    let (status, text) = if ready {
-        (StatusCode::OK, "Server available")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "Server not available")
-    };
-    let body = format!(
-        "{{\"status\":\"{text}\",\"uptime\":\"{}s\"}}",
-        uptime.as_secs()
-    );
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
-}
-
-fn not_found() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
 }
