@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,11 @@ class Collector:
         *,
         ports: Ports | None = None,
         name: str = "collector",
+        arguments: Sequence[str] = (),
     ) -> None:
         """Start one. Without a configuration it writes everything to a file in the run's folder."""
         self._run = run
+        self._arguments = arguments
         self.name = name
         self.ports = ports or Ports.free()
         self.output = run.directory / f"{name}.jsonl"
@@ -132,7 +135,8 @@ class Collector:
 
     def start(self) -> None:
         """Start it, also again after a stop."""
-        self.process = self._run.spawn(self.name, [collector_binary(), "--config", self.config])
+        argv = [collector_binary(), "--config", self.config, *self._arguments]
+        self.process = self._run.spawn(self.name, argv)
         self.process.wait_until(self._ready, "the collector was ready")
 
     def _ready(self) -> bool:
