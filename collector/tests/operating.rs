@@ -5,11 +5,13 @@ mod support;
 use std::time::Duration;
 
 use http::StatusCode;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
 use prost::Message;
 use serde_json::Value;
 use spanmesh_collector::pipeline::DropReason;
-use support::sink::GrpcSink;
+use support::sink::{GrpcSink, HttpSink};
 use support::telemetry::traces;
 use support::{Answer, Collector, eventually, request};
 use tonic::{Code, Status};
@@ -288,4 +290,79 @@ async fn what_is_left_at_the_end_is_counted_by_exporter() {
     let alive = of("nop");
     assert_eq!((alive.accepted, alive.sent), (10_000, 10_000));
     assert_eq!(alive.dropped, []);
+}
+
+/// A number of a request by its name and one label; `None` if it is not there.
+fn number(request: &ExportMetricsServiceRequest, name: &str, label: (&str, &str)) -> Option<f64> {
+    let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
+    let metric = metrics.iter().find(|metric| metric.name == name)?;
+    let points = match metric.data.as_ref()? {
+        Data::Sum(sum) => {
+            assert!(
+                sum.is_monotonic && sum.aggregation_temporality == 2,
+                "{name}"
+            );
+            &sum.data_points
+        }
+        Data::Gauge(gauge) => &gauge.data_points,
+        other => panic!("{other:?}"),
+    };
+    let point = points.iter().find(|point| {
+        point.attributes.iter().any(|have| {
+            have.key == label.0 && format!("{:?}", have.value).contains(&format!("{:?}", label.1))
+        })
+    })?;
+    match point.value? {
+        Number::AsDouble(value) => Some(value),
+        Number::AsInt(value) => Some(value as f64),
+    }
+}
+
+#[tokio::test]
+async fn its_own_metrics_are_sent_and_the_last_ones_have_the_whole_account() {
+    let sink = HttpSink::default();
+    let address = sink.serve().await;
+    let push = format!(
+        "telemetry: {{resource: {{deployment.environment.name: test}}, metrics: {{readers: \
+         [{{periodic: {{interval: 50, exporter: {{otlp: {{endpoint: 'http://{address}', \
+         headers: [{{name: x-tenant, value: a}}]}}}}}}}}]}}}}"
+    );
+    let sections = sections(NOWHERE, ZPAGES).replace("{metrics}", &push);
+    let collector = Collector::start(&sections).await;
+    send(&collector, 0..100).await;
+    eventually("some were sent", async || sink.got().len() >= 2).await;
+    collector.stop(Duration::from_millis(100)).await;
+    let got = sink.got();
+    let last = got.last().unwrap();
+    assert_eq!(last.path, "/v1/metrics");
+    assert_eq!(last.headers["x-tenant"], "a");
+    let request = ExportMetricsServiceRequest::decode(last.body.clone()).unwrap();
+    let resource = request.resource_metrics[0].resource.as_ref().unwrap();
+    let keys: Vec<&str> = resource
+        .attributes
+        .iter()
+        .map(|one| one.key.as_str())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "deployment.environment.name",
+            "service.name",
+            "service.version"
+        ]
+    );
+    let failed = number(
+        &request,
+        "otelcol_exporter_send_failed_spans",
+        ("exporter", "otlp_grpc"),
+    );
+    assert_eq!(failed, Some(100.0));
+    let sent = number(&request, "otelcol_exporter_sent_spans", ("exporter", "nop"));
+    assert_eq!(sent, Some(200.0));
+    let queue = number(
+        &request,
+        "otelcol_exporter_queue_size",
+        ("exporter", "otlp_grpc"),
+    );
+    assert_eq!(queue, Some(0.0));
 }

@@ -120,7 +120,11 @@ def test_the_collectors_metrics_are_documented(run: Run) -> None:
         sampler = ["probabilistic_sampler"] if signal != "metrics" else []
         processors = ["memory_limiter", *sampler, "batch"]
         document["service"]["pipelines"][signal] = {**pipeline, "processors": processors}
-    metrics = Collector(run, document, ports=ports).metrics().names
+    collector = Collector(run, document, ports=ports)
+    # Its ports are open before everything has started.
+    last = "spanmesh_config_last_reload_success_timestamp_seconds"
+    wait_for(lambda: last in collector.metrics().names, "everything has started")
+    metrics = collector.metrics().names
     items = ["spans", "log_records", "metric_points"]
     assert names(COLLECTOR, r"(otelcol|spanmesh)_\w+", ITEMS=items) == metrics
 

@@ -86,6 +86,35 @@ impl Node {
         }
     }
 
+    /// A text, whatever YAML would make of it.
+    pub fn text(place: Place, text: impl Into<String>) -> Self {
+        let value = Value::Scalar {
+            text: text.into(),
+            plain: false,
+        };
+        Self {
+            place,
+            value,
+            original: None,
+        }
+    }
+
+    /// A mapping, all of which is written at one place.
+    pub fn mapping(place: &Place, entries: Vec<(&str, Self)>) -> Self {
+        let entries = entries.into_iter().map(|(key, node)| {
+            let key = Key {
+                place: place.clone(),
+                text: key.to_owned(),
+            };
+            (key, node)
+        });
+        Self {
+            place: place.clone(),
+            value: Value::Mapping(entries.collect()),
+            original: None,
+        }
+    }
+
     /// Whether nothing is written here, as in `debug:` without a value.
     pub fn is_null(&self) -> bool {
         match &self.value {

@@ -6,6 +6,7 @@ use std::fmt;
 use spanmesh_otlp::Signal;
 
 use super::authentication;
+use super::self_export::Push;
 use super::telemetry_options::TelemetryOptions;
 use super::{endpoints, wiring};
 use crate::config::{
@@ -27,6 +28,8 @@ pub struct Plan {
     pub(super) extensions: Vec<(ComponentId, Box<dyn ExtensionConfig>)>,
     pub(super) pipelines: Vec<Pipeline>,
     pub(super) telemetry: TelemetryOptions,
+    /// Where the collector's own metrics are sent to.
+    pub(super) pushes: Vec<Push>,
     /// What is written of exporters and extensions, to tell whether another configuration says the
     /// same.
     pub(super) exporter_options: BTreeMap<ComponentId, Node>,
@@ -232,6 +235,9 @@ impl Plan {
 
         let telemetry = read_telemetry(&document.telemetry, &mut warnings);
         let telemetry = problems.note(telemetry).unwrap_or_default();
+        let pushes = telemetry.metrics.pushes.iter();
+        let pushes = pushes.map(|options| Push::new(options, &document.telemetry.place));
+        let pushes: Vec<_> = pushes.filter_map(|push| problems.note(push)).collect();
         check_signals(&document.pipelines, &processors, &exporters, &mut problems);
         check_storages(&document.exporters, &exporters, &extensions, &mut problems);
         let pipelines = document.pipelines.into_iter().map(|entry| Pipeline {
@@ -249,6 +255,7 @@ impl Plan {
             extensions,
             pipelines: pipelines.collect(),
             telemetry,
+            pushes,
             exporter_options: options(document.exporters),
             extension_options: options(document.extensions),
             warnings,

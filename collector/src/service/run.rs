@@ -1,5 +1,6 @@
 //! The running collector.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use super::final_account::FinalAccount;
 use super::generation::{Failure, Generation, Prepared};
 use super::plan::Plan;
 use super::reloads::Reloads;
+use super::self_export::{Push, Pushing};
 use super::shared::Shared;
 use crate::config::Problems;
-use crate::pipeline::{Phase, StartError};
+use crate::pipeline::{Phase, Ports, StartError};
 
 /// A running collector.
 pub struct Service {
@@ -24,6 +26,7 @@ pub struct Service {
     retiring: JoinSet<()>,
     retired: Vec<watch::Sender<Phase>>,
     reloads: Reloads,
+    pushing: Vec<Pushing>,
 }
 
 /// How long deliveries may take to notice that they are given up.
@@ -36,8 +39,10 @@ impl Service {
     ///
     /// # Errors
     /// The first component that cannot start; those that had started are stopped again.
-    pub async fn start(plan: Plan) -> Result<Self, StartError> {
+    pub async fn start(mut plan: Plan) -> Result<Self, StartError> {
         let mut shared = Shared::new();
+        let (pushes, resource) = self_metrics(&mut plan);
+        let pushing = start_pushes(pushes, &resource, &shared)?;
         let mut nothing = Generation::default();
         let prepared = Prepared::new(plan, &mut shared, &nothing).await?;
         let running = prepared.start(&shared, &mut nothing).await;
@@ -50,6 +55,7 @@ impl Service {
             retiring: JoinSet::new(),
             retired: Vec::new(),
             reloads,
+            pushing,
         })
     }
 
@@ -80,14 +86,19 @@ impl Service {
         Ok(false)
     }
 
-    async fn replace(&mut self, plan: Plan) -> Result<(), Failure> {
+    async fn replace(&mut self, mut plan: Plan) -> Result<(), Failure> {
         for warning in plan.warnings() {
             warn!("{warning}");
         }
+        let (pushes, resource) = self_metrics(&mut plan);
+        let pushing = start_pushes(pushes, &resource, &self.shared).map_err(Failure::Refused)?;
         let prepared = Prepared::new(plan, &mut self.shared, &self.running).await;
         let prepared = prepared.map_err(Failure::Refused)?;
         let next = prepared.start(&self.shared, &mut self.running).await?;
         let before = std::mem::replace(&mut self.running, next);
+        for former in std::mem::replace(&mut self.pushing, pushing) {
+            self.retiring.spawn(former.stop());
+        }
         while self.retiring.try_join_next().is_some() {}
         // Those that have ended have nobody left who would listen.
         self.retired.retain(|phase| phase.receiver_count() > 0);
@@ -126,6 +137,9 @@ impl Service {
         self.running.stop_destinations().await;
         let account = self.account();
         account.log(&self.shared.status.layout());
+        // What the end has cost is in the last reading.
+        let pushing = self.pushing.drain(..).map(Pushing::stop);
+        pushing.collect::<JoinSet<()>>().join_all().await;
         self.running.stop_rest().await;
         account
     }
@@ -169,4 +183,20 @@ impl fmt::Debug for Service {
             .field("addresses", &self.addresses())
             .finish_non_exhaustive()
     }
+}
+
+/// What a plan says of sending the collector's own metrics, and of their resource.
+fn self_metrics(plan: &mut Plan) -> (Vec<Push>, BTreeMap<String, String>) {
+    let resource = std::mem::take(&mut plan.telemetry.resource);
+    (std::mem::take(&mut plan.pushes), resource)
+}
+
+fn start_pushes(
+    pushes: Vec<Push>,
+    resource: &BTreeMap<String, String>,
+    shared: &Shared,
+) -> Result<Vec<Pushing>, StartError> {
+    let context = shared.context(&"service::telemetry::metrics", &Ports::default());
+    let pushes = pushes.into_iter();
+    pushes.map(|push| push.start(&context, resource)).collect()
 }

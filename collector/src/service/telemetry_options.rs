@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::log_options::log_options;
+use super::push_options::PushOptions;
 use crate::telemetry::logs::LogOptions;
 use crate::transport::check_endpoint;
 
@@ -17,9 +18,9 @@ pub struct TelemetryOptions {
     pub logs: LogOptions,
     /// The metrics.
     pub metrics: MetricsOptions,
-    /// Accepted for the sake of existing files; metrics in Prometheus' format have no resource.
-    #[serde(rename = "resource")]
-    _resource: BTreeMap<String, String>,
+    /// Attributes of the resource that the metrics are sent with; metrics in Prometheus' format have
+    /// none.
+    pub resource: BTreeMap<String, String>,
 }
 
 /// `service.telemetry.metrics`.
@@ -28,6 +29,8 @@ pub struct TelemetryOptions {
 pub struct MetricsOptions {
     /// Where they can be read; `None` if nowhere.
     pub endpoint: Option<String>,
+    /// Where they are sent to.
+    pub pushes: Vec<PushOptions>,
     /// Whether the former option `address` was used.
     pub uses_address: bool,
 }
@@ -50,9 +53,11 @@ enum Level {
     Detailed,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Reader {
-    pull: Pull,
+    pull: Option<Pull>,
+    periodic: Option<PushOptions>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,6 +92,7 @@ impl Default for MetricsOptions {
     fn default() -> Self {
         Self {
             endpoint: Some(DEFAULT_ENDPOINT.to_owned()),
+            pushes: Vec::new(),
             uses_address: false,
         }
     }
@@ -97,29 +103,45 @@ impl TryFrom<RawMetricsOptions> for MetricsOptions {
 
     fn try_from(raw: RawMetricsOptions) -> Result<Self, String> {
         let uses_address = raw.address.is_some();
-        let endpoint = match (raw.readers.as_deref(), raw.address) {
-            (Some(_), Some(_)) => {
-                return Err("expected \"readers\" or \"address\", but found both".to_owned());
+        if raw.readers.is_some() && raw.address.is_some() {
+            return Err("expected \"readers\" or \"address\", but found both".to_owned());
+        }
+        let mut pushes = Vec::new();
+        let mut pulls = Vec::new();
+        let is_said = raw.readers.is_some();
+        for reader in raw.readers.into_iter().flatten() {
+            match (reader.pull, reader.periodic) {
+                (Some(pull), None) => {
+                    let Prometheus { host, port, .. } = pull.exporter.prometheus;
+                    pulls.push(format!("{host}:{port}"));
+                }
+                (None, Some(push)) => pushes.push(push),
+                _ => {
+                    let message = "expected \"pull\" or \"periodic\" in each of \"readers\"";
+                    return Err(message.to_owned());
+                }
             }
-            (Some([]), None) => None,
-            (Some([reader]), None) => {
-                let Prometheus { host, port, .. } = &reader.pull.exporter.prometheus;
-                Some(format!("{host}:{port}"))
-            }
-            (Some(readers), None) => {
-                let found = readers.len();
+        }
+        let endpoint = match (pulls.as_slice(), raw.address) {
+            ([], Some(address)) => Some(address),
+            ([], None) => (!is_said).then(|| DEFAULT_ENDPOINT.to_owned()),
+            ([endpoint], _) => Some(endpoint.clone()),
+            (pulls, _) => {
+                let found = pulls.len();
                 return Err(format!(
-                    "expected one of \"readers\" at most, but found {found}"
+                    "expected one \"pull\" in \"readers\" at most, but found {found}"
                 ));
             }
-            (None, Some(address)) => Some(address),
-            (None, None) => Some(DEFAULT_ENDPOINT.to_owned()),
         };
         if let Some(endpoint) = &endpoint {
             check_endpoint(endpoint)?;
         }
         Ok(Self {
             endpoint: endpoint.filter(|_| raw.level != Level::None),
+            pushes: match raw.level {
+                Level::None => Vec::new(),
+                _ => pushes,
+            },
             uses_address,
         })
     }
