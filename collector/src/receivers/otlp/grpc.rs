@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use spanmesh_otlp::Signal;
@@ -40,16 +40,23 @@ struct Export {
     hold: SharedHold,
 }
 
-/// A request's body, which takes up memory as it comes. What the gRPC library makes of it while it
-/// decompresses a message is not seen here: at most one message for each request.
+/// A request's body, which takes up memory as it comes, and ends with its first message: the gRPC
+/// library would pass over a second one, and the answer would say that it was taken. What the library
+/// makes of the message while it decompresses it is not seen here.
 struct HeldBody {
     body: Incoming,
+    /// How many have come.
     bytes: u64,
+    /// The first of them, 0 where none has come yet.
+    prefix: [u8; PREFIX_BYTES],
     hold: SharedHold,
 }
 
 /// The body's until the message is whole, then the message's.
 type SharedHold = Arc<Mutex<Option<Hold>>>;
+
+/// What stands before a message: a flag, and the length of the message in four bytes.
+const PREFIX_BYTES: usize = 5;
 
 const GRPC_STATUS: &str = "grpc-status";
 /// A header that every status of ours has, and none of the gRPC library's.
@@ -79,6 +86,13 @@ impl GrpcService {
         if !is_grpc {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return response;
+        }
+        if request.method() != Method::POST {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            let allowed = HeaderValue::from_static("POST");
+            response.headers_mut().insert(header::ALLOW, allowed);
             return response;
         }
         let path = request.uri().path();
@@ -119,6 +133,7 @@ impl GrpcService {
         let request = request.map(|body| HeldBody {
             body,
             bytes: 0,
+            prefix: [0; PREFIX_BYTES],
             hold: hold.clone(),
         });
         let export = Export {
@@ -207,6 +222,17 @@ impl tower_service::Service<tonic::Request<Bytes>> for Export {
 
 // === impl HeldBody ===
 
+impl HeldBody {
+    /// Takes note of what has come; whether it belongs to the first message.
+    fn note(&mut self, data: &[u8]) -> bool {
+        let missing = self.prefix.iter_mut().skip(self.bytes as usize);
+        missing.zip(data).for_each(|(to, from)| *to = *from);
+        self.bytes += data.len() as u64;
+        let [_, length @ ..] = self.prefix;
+        self.bytes <= PREFIX_BYTES as u64 + u64::from(u32::from_be_bytes(length))
+    }
+}
+
 impl hyper::body::Body for HeldBody {
     type Data = Bytes;
     type Error = tonic::Status;
@@ -223,7 +249,11 @@ impl hyper::body::Body for HeldBody {
                 return Poll::Ready(Some(Err(tonic::Status::from_error(error.into()))));
             }
         };
-        this.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+        if !frame.data_ref().is_none_or(|data| this.note(data)) {
+            let message = "expected one message, but found more";
+            let status = status::Status::new(Code::InvalidArgument, message);
+            return Poll::Ready(Some(Err(grpc_status(&status))));
+        }
         let mut hold = this.hold.lock().unwrap_or_else(PoisonError::into_inner);
         let resized = hold.as_mut().map_or(Ok(()), |hold| hold.resize(this.bytes));
         Poll::Ready(Some(match resized {
