@@ -3,6 +3,7 @@
 // Each test program uses a part of it.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod pipeline;
 pub mod sink;
 pub mod telemetry;
 
