@@ -4,70 +4,16 @@ from __future__ import annotations
 
 import random
 import signal
-import threading
 import time
 from typing import Any
 
 import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from rig.collector import Collector, Metrics, Ports, configuration
+from rig.load import SPANS, Load
 from rig.process import Run, wait_for
 from rig.programs import collector_binary
 from rig.sink import ACCEPT, Behaviour, Sink
-
-SPANS = 20
-"""In each request."""
-
-
-class Client:
-    """Sends spans of ids of their own from several threads, and keeps the ids that were taken."""
-
-    def __init__(self, port: int, threads: int = 4) -> None:
-        self.acknowledged: set[bytes] = set()
-        self.refused = 0
-        self._target = f"127.0.0.1:{port}"
-        self._lock = threading.Lock()
-        self._next = 0
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """End the load, and wait for the last answers."""
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
-        with grpc.insecure_channel(self._target, options) as channel:
-            stub = trace_service_pb2_grpc.TraceServiceStub(channel)
-            while not self._stopping.is_set():
-                request, ids = self._request()
-                try:
-                    answer = stub.Export(request, timeout=5)
-                except grpc.RpcError as error:
-                    self.refused += error.code() is grpc.StatusCode.UNAVAILABLE
-                    time.sleep(0.01)
-                    continue
-                assert answer.partial_success.rejected_spans == 0
-                with self._lock:
-                    self.acknowledged.update(ids)
-
-    def _request(self) -> tuple[trace_service_pb2.ExportTraceServiceRequest, list[bytes]]:
-        with self._lock:
-            first = self._next + 1
-            self._next += SPANS
-        request = trace_service_pb2.ExportTraceServiceRequest()
-        scope = request.resource_spans.add().scope_spans.add()
-        ids = [number.to_bytes(8, "big") for number in range(first, first + SPANS)]
-        for span_id in ids:
-            span = scope.spans.add(name="work", span_id=span_id, trace_id=span_id * 2)
-            span.start_time_unix_nano = 1
-            span.end_time_unix_nano = 2
-        return request, ids
 
 
 def stored(run: Run, ports: Ports, sink: Sink) -> dict[str, Any]:
@@ -107,7 +53,7 @@ def test_a_killed_collector_loses_nothing_that_it_acknowledged(
 ) -> None:
     ports = Ports.free()
     collector = Collector(run, stored(run, ports, sink), ports=ports)
-    client = Client(ports.grpc)
+    client = Load(ports.grpc)
     try:
         for number in range(rounds):
             # Every second time the destination is down, so that the queue is long.
@@ -132,7 +78,7 @@ def test_a_collector_that_stops_keeps_what_it_could_not_deliver(run: Run) -> Non
     ports = Ports.free()
     sink = Sink()
     collector = Collector(run, stored(run, ports, sink), ports=ports)
-    client = Client(ports.grpc)
+    client = Load(ports.grpc)
     try:
         wait_for(lambda: len(client.acknowledged) >= 1000, "the collector took spans")
         assert collector.stop() == 0
@@ -167,9 +113,9 @@ def test_a_full_disk_refuses_clients_until_there_is_room(
     ports = Ports.free()
     sink = Sink()
     collector = Collector(run, stored(run, ports, sink), ports=ports)
-    client = Client(ports.grpc)
+    client = Load(ports.grpc)
     try:
-        wait_for(lambda: client.refused >= 100, "the disk was full", 60)
+        wait_for(lambda: len(client.refused) >= 100 * SPANS, "the disk was full", 60)
         full = len(client.acknowledged)
         assert full > 0
         with sink:

@@ -47,8 +47,9 @@ ACCEPT = Behaviour()
 class Sink:
     """Receives traces, logs and metrics on a loopback port. May be stopped and started again."""
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, max_message_bytes: int = 64 << 20) -> None:
         self.port = port or free_port()
+        self._max_message_bytes = max_message_bytes
         self.behaviour = ACCEPT
         self.requests = 0
         """Export requests seen, whatever became of them."""
@@ -63,7 +64,10 @@ class Sink:
         """Begin to listen."""
         server = grpc.server(
             futures.ThreadPoolExecutor(max_workers=16),
-            options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 64 << 20)],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", self._max_message_bytes),
+            ],
         )
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(self), server)
         logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(self), server)

@@ -1,0 +1,108 @@
+"""Clients that keep sending spans to a collector, and know what became of each of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+SPANS = 20
+"""In each request, unless said otherwise."""
+
+
+class Load:
+    """Sends spans of ids of their own over OTLP/gRPC from several threads.
+
+    Used as a context, it starts at once and ends with the block.
+    """
+
+    def __init__(self, port: int, threads: int = 4, spans: int = SPANS, name: str = "work") -> None:
+        self.acknowledged: set[bytes] = set()
+        """The ids of what was taken."""
+        self.refused: set[bytes] = set()
+        """The ids of what was refused with a hint when to come again."""
+        self.unanswered: set[bytes] = set()
+        """The ids of what had no answer, and may have been taken or not."""
+        self.problems: list[str] = []
+        """What no server may answer: a refusal of good data without a hint, half a success."""
+        self._target = f"127.0.0.1:{port}"
+        self._spans = spans
+        self._name = name
+        self._lock = threading.Lock()
+        self._next = 0
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the load, and wait for the last answers."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        assert not self.problems, self.problems[:5]
+
+    def _run(self) -> None:
+        options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
+        with grpc.insecure_channel(self._target, options) as channel:
+            stub = trace_service_pb2_grpc.TraceServiceStub(channel)
+            while not self._stopping.is_set():
+                request, ids = self._request()
+                try:
+                    answer = stub.Export(request, timeout=5)
+                except grpc.RpcError as error:
+                    self._failed(error, ids)
+                    time.sleep(0.01)
+                    continue
+                with self._lock:
+                    if answer.ByteSize():
+                        self.problems.append(f"partly taken: {answer}")
+                    self.acknowledged.update(ids)
+
+    def _failed(self, error: grpc.RpcError, ids: list[bytes]) -> None:
+        details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+        with self._lock:
+            if details is None:
+                # The connection broke, or the client itself gave up.
+                self.unanswered.update(ids)
+                return
+            self.refused.update(ids)
+            status = status_pb2.Status.FromString(details)
+            hints = [d for d in status.details if d.Is(error_details_pb2.RetryInfo.DESCRIPTOR)]
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or not hints:
+                self.problems.append(f"refused without a hint: {status}")
+
+    def _request(self) -> tuple[trace_service_pb2.ExportTraceServiceRequest, list[bytes]]:
+        with self._lock:
+            first = self._next + 1
+            self._next += self._spans
+        return spans(range(first, first + self._spans), self._name)
+
+
+def spans(
+    numbers: range, name: str = "work"
+) -> tuple[trace_service_pb2.ExportTraceServiceRequest, list[bytes]]:
+    """Return a request with a span for each number, which becomes its id; and the ids."""
+    request = trace_service_pb2.ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    ids = [number.to_bytes(8, "big") for number in numbers]
+    for span_id in ids:
+        span = scope.spans.add(name=name, span_id=span_id, trace_id=span_id * 2)
+        span.start_time_unix_nano = 1
+        span.end_time_unix_nano = 2
+    return request, ids
