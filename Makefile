@@ -179,7 +179,7 @@ w3c: setup-rust setup-python filter ## The official W3C Trace Context suite thro
 	@[ -n "$(SUITE)" ] $(call or_fail,say where the suite is: make w3c SUITE=path/to/trace-context)
 	@$(PYTHON) tests/w3c/run.py --suite $(SUITE)
 
-soak: setup filter collector ## The long forms of the end-to-end tests, and 5 minutes of each fuzz target
+soak: setup .venv/.bench-complete filter collector ## The long forms of the end-to-end tests, and 5 minutes of each fuzz target
 	fuzz/run -max_total_time=300
 	SPANMESH_SOAK=1 $(PYTHON) -m pytest tests -m soak
 

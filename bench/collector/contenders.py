@@ -104,7 +104,7 @@ def otelcol_peer(compression: Compression) -> Contender:
             "service": {
                 # Its own metrics would listen on a fixed port.
                 "telemetry": {"metrics": {"level": "none"}},
-                "pipelines": {"traces": pipeline},
+                "pipelines": {"traces": pipeline, "logs": pipeline, "metrics": pipeline},
             },
         }
         config = run.write("otelcol.yaml", yaml.safe_dump(document, sort_keys=False))

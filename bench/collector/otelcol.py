@@ -19,10 +19,14 @@ _STABLE = "v1.65.0"
 _MODULES = "go.opentelemetry.io/collector"
 
 
+PROGRAM = ROOT / "dist" / "bench" / f"otelcol-{VERSION}" / "otelcol"
+"""Where it is once it is built."""
+
+
 def built() -> Path:
     """Return the binary; build it first, which takes some minutes, if it is not there."""
-    folder = ROOT / "dist" / "bench" / f"otelcol-{VERSION}"
-    program = folder / "otelcol"
+    program = PROGRAM
+    folder = program.parent
     if program.exists():
         return program
     if shutil.which("go") is None:
