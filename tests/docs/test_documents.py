@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from rig import http
+from rig.bootstrap import Document
+from rig.certificates import Authority
 from rig.collector import Collector, Ports
 from rig.collector import configuration as collector_configuration
 from rig.mesh import Solo, alone, plugin
+from rig.ports import free_port
 from rig.process import ROOT, Run, wait_for
 from rig.programs import collector_binary
 from rig.sink import Sink
@@ -136,10 +140,49 @@ def test_the_collectors_components_are_documented() -> None:
     assert documented == available
 
 
+FILES = "/etc/spanmesh/"
+"""Where the examples have their files."""
+
+
+def completed(fragment: Document) -> Document:
+    """Return what a part of a configuration leaves to the rest of it."""
+    processors = list(fragment.get("processors", {}))
+    pipeline = {"receivers": ["otlp"], "processors": processors, "exporters": ["nop"]}
+    service = fragment.get("service", {"pipelines": {"traces": pipeline}})
+    rest: Document = {} if "service" in fragment else {"service": service}
+    plain: dict[str, Callable[[], object]] = {
+        "otlp": lambda: {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{free_port()}"}}},
+        "attributes": lambda: {"actions": [{"key": "a", "action": "delete"}]},
+        "otlp_grpc": lambda: {"endpoint": "127.0.0.1:4317"},
+        "batch": dict,
+        "nop": dict,
+    }
+    connectors = fragment.get("connectors", {})
+    for kind in ("receivers", "processors", "exporters"):
+        for pipeline in service["pipelines"].values():
+            for name in pipeline.get(kind, []):
+                if name not in fragment.get(kind, {}) and name not in connectors:
+                    default = plain[name.split("/")[0]]()
+                    rest.setdefault(kind, {})[name] = default
+    return rest
+
+
 @pytest.mark.parametrize("example", blocks(COLLECTOR, "yaml"))
 def test_the_collector_accepts_the_examples(run: Run, example: str) -> None:
-    path = run.write("collector.yaml", example)
-    argv = [collector_binary(), "validate", "--config", path]
+    if FILES in example:
+        identity = Authority(run).issue("collector")
+        certificate, key = identity.certificate.read_text(), identity.key.read_text()
+        files = {"tokens": "t", "password": "p", "tls.crt": certificate, "tls.key": key}
+    else:
+        files = {}
+    for name, text in files.items():
+        run.write(name, text)
+    example = example.replace(FILES, f"{run.directory}/")
+    rest = completed(yaml.safe_load(example))
+    sources = [run.write("collector.yaml", example), run.write("rest.yaml", yaml.safe_dump(rest))]
+    argv = [str(collector_binary()), "validate"]
+    for source in sources if rest else sources[:1]:
+        argv += ["--config", str(source)]
     validated = subprocess.run(
         argv, env={"TOKEN": "secret"}, capture_output=True, text=True, check=False
     )
