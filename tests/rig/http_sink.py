@@ -29,6 +29,8 @@ class HttpBehaviour:
     status: int = 200
     retry_after: int | None = None
     """Seconds."""
+    warning_bytes: int = 0
+    """How long a warning comes with full success, of traces."""
     close: bool = False
     """Whether the connection ends without an answer."""
 
@@ -106,7 +108,10 @@ class HttpSink:
         assert content_type == _PROTOBUF, content_type
         if path == "/v1/traces":
             self._telemetry.spans += records.spans_of(ExportTraceServiceRequest.FromString(body))
-            return ExportTraceServiceResponse().SerializeToString()
+            answer = ExportTraceServiceResponse()
+            if self.behaviour.warning_bytes:
+                answer.partial_success.error_message = "x" * self.behaviour.warning_bytes
+            return answer.SerializeToString()
         assert path == "/v1/logs", path
         self._telemetry.logs += records.logs_of(ExportLogsServiceRequest.FromString(body))
         return ExportLogsServiceResponse().SerializeToString()

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 SPANS = 20
-"""In each request, unless said otherwise."""
+"""In each request."""
 
 
 class Load:
@@ -20,7 +20,8 @@ class Load:
     Used as a context, it starts at once and ends with the block.
     """
 
-    def __init__(self, port: int, threads: int = 4, spans: int = SPANS, name: str = "work") -> None:
+    def __init__(self, port: int, threads: int = 4, pause: float = 0.0) -> None:
+        """Start to send to a port, each thread with so many seconds between its requests."""
         self.acknowledged: set[bytes] = set()
         """The ids of what was taken."""
         self.refused: set[bytes] = set()
@@ -30,8 +31,7 @@ class Load:
         self.problems: list[str] = []
         """What no server may answer: a refusal of good data without a hint, half a success."""
         self._target = f"127.0.0.1:{port}"
-        self._spans = spans
-        self._name = name
+        self._pause = pause
         self._lock = threading.Lock()
         self._next = 0
         self._stopping = threading.Event()
@@ -73,6 +73,7 @@ class Load:
                     if answer.ByteSize():
                         self.problems.append(f"partly taken: {answer}")
                     self.acknowledged.update(ids)
+                time.sleep(self._pause)
 
     def _failed(self, error: grpc.RpcError, ids: list[bytes]) -> None:
         details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
@@ -90,8 +91,8 @@ class Load:
     def _request(self) -> tuple[trace_service_pb2.ExportTraceServiceRequest, list[bytes]]:
         with self._lock:
             first = self._next + 1
-            self._next += self._spans
-        return spans(range(first, first + self._spans), self._name)
+            self._next += SPANS
+        return spans(range(first, first + SPANS))
 
 
 def spans(

@@ -37,6 +37,8 @@ class Behaviour:
     """Seconds of a RetryInfo that comes with the failure."""
     reject: int = 0
     """How many records to refuse in a partial success; the first of the request are kept."""
+    warning_bytes: int = 0
+    """How long a warning comes with full success."""
     only: str | None = None
     """The one signal that this is about, `traces`, `logs` or `metrics`; others are taken."""
 
@@ -134,7 +136,8 @@ class Sink:
         with self._lock:
             self._telemetry.spans += received.spans[:kept]
             self._telemetry.logs += received.logs[:kept]
-        return refused, "refused by the test" if refused else ""
+        warning = "x" * behaviour.warning_bytes
+        return refused, "refused by the test" if refused else warning
 
     def keep_metrics(self, count: int) -> None:
         """Count metrics."""
@@ -168,7 +171,7 @@ class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
 
         refused, why = self._sink.handle("traces", context, keep)
         answer = trace_service_pb2.ExportTraceServiceResponse()
-        if refused:
+        if why:
             answer.partial_success.rejected_spans = refused
             answer.partial_success.error_message = why
         return answer
