@@ -139,7 +139,7 @@ collector: ## Build the collector: target/release/spanmesh-collector
 
 # --- use, test, measure ------------------------------------------------------------------------
 
-.PHONY: demo test test-rust test-e2e test-envoys fuzz bench bench-filter bench-programs w3c soak lint
+.PHONY: demo test test-rust test-e2e test-envoys fuzz bench bench-filter bench-collector bench-load bench-programs w3c soak lint
 demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
 
@@ -190,7 +190,14 @@ bench-filter: bench-programs setup-python ## Everything that the filter costs, i
 	$(PYTHON) -m bench.filter --record docs/performance.md \
 	  $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-programs: setup-rust filter # The load, the sink, a filter that does nothing and one that makes hostcalls
+bench-collector: bench-load setup-python .venv/.bench-complete collector ## Everything that the collector costs, into docs/performance.md (PEERS=otelcol, ROWS="batch gzip", ROUNDS=n)
+	$(PYTHON) -m bench.collector --record docs/performance.md $(addprefix --peer ,$(PEERS)) \
+	  $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-load: setup-rust # The load and the sink
+	@cargo build --locked --release -p spanmesh-bench-load $(call or_fail,the load does not build; the compiler's message is above)
+
+bench-programs: setup-rust filter bench-load # The load, the sink, a filter that does nothing and one that makes hostcalls
 	@echo "build: the benchmarks' programs"
 	@if ! command -v h2load >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "setup: nghttp2-client"; \
@@ -198,7 +205,6 @@ bench-programs: setup-rust filter # The load, the sink, a filter that does nothi
 	  DEBIAN_FRONTEND=noninteractive apt-get install -qy nghttp2-client >/dev/null; \
 	fi
 	@$(call need,h2load,install nghttp2-client)
-	@cargo build --locked --release -p spanmesh-bench-load $(call or_fail,the load does not build; the compiler's message is above)
 	@if $(HAS_RUSTUP_STD); then \
 	  cargo build --locked --profile module --target $(WASM_TARGET) $(BENCH_FILTERS); \
 	else \

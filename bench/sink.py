@@ -20,6 +20,7 @@ class Totals:
     spans: int = 0
     log_records: int = 0
     metric_points: int = 0
+    ids: int = 0
     wire_bytes: int = 0
     compressed: int = 0
     malformed: int = 0

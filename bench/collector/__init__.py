@@ -1,1 +1,1 @@
-"""CPU time per million spans of a collector: OTLP/gRPC in, batches, OTLP/gRPC out."""
+"""What a collector costs: processor time per million items, memory, and the time of a call."""

@@ -1,15 +1,14 @@
-"""The collectors that are compared, each with the same work: receive OTLP/gRPC, batch by 8192 spans
-or 200 ms, which is the default of all of them, and send OTLP/gRPC."""
+"""The collectors that are compared, each with the same work."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from rig.collector import Collector, Ports, configuration
@@ -18,8 +17,7 @@ from rig.process import Process, RigError, Run
 from rig.programs import collector_binary
 
 from bench.collector import otelcol
-
-Compression = Literal["gzip", "none"]
+from bench.collector.work import Compression, Transport, Work
 
 
 @dataclass(frozen=True)
@@ -27,42 +25,50 @@ class Running:
     """A collector that runs."""
 
     process: Process
-    port: int
-    """Where it receives OTLP/gRPC."""
+    ports: dict[Transport, int]
+    """Where it receives."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A collector and how it compresses what it sends."""
+    """A collector."""
 
-    name: str
+    label: str
     version: str
-    compression: Compression
-    start: Callable[[Run, int], Running]
-    """Starts it: a run, and the port to send to."""
-
-    @property
-    def label(self) -> str:
-        """Its name and what it was told about compression."""
-        return f"{self.name}, {'gzip' if self.compression == 'gzip' else 'no compression'}"
+    start: Callable[[Run, Work, int], Running]
+    """Starts it: a run, what it has to do, and the port to send to."""
 
 
-def ours(compression: Compression, *, durable: bool = False) -> Contender:
+OURS = "Spanmesh"
+DURABLE = "Spanmesh, queue on disk"
+OTELCOL = "otelcol"
+ROTEL = "rotel"
+
+
+def compared(peers: Sequence[str]) -> list[Contender]:
+    """Return ours, rotel, and the peers that were asked for."""
+    found = [ours(), rotel()]
+    return [*found, otelcol_peer()] if OTELCOL in peers else found
+
+
+def ours(*, durable: bool = False) -> Contender:
     """Return our collector, with its queue on disk and every answer synced if it is durable."""
 
-    def start(run: Run, target: int) -> Running:
+    def start(run: Run, work: Work, target: int) -> Running:
         ports = Ports.free()
-        document = configuration(ports, {"otlp_grpc": _exporter(target, compression)})
+        document = configuration(ports, {work.output: _exporter(work, target)})
         document["processors"]["batch"] = {}
+        if work.output == "nop":
+            for pipeline in document["service"]["pipelines"].values():
+                pipeline["processors"] = []
         if durable:
-            document["exporters"]["otlp_grpc"]["sending_queue"] = {"storage": "file_storage"}
+            document["exporters"][work.output]["sending_queue"] = {"storage": "file_storage"}
             document["extensions"]["file_storage"] = {"directory": str(run.directory / "storage")}
             document["service"]["extensions"].append("file_storage")
         collector = Collector(run, document, ports=ports)
-        return Running(collector.process, ports.grpc)
+        return Running(collector.process, {"grpc": ports.grpc, "http": ports.http})
 
-    name = "Spanmesh, durable" if durable else "Spanmesh"
-    return Contender(name, _version(collector_binary()), compression, start)
+    return Contender(DURABLE if durable else OURS, _version(collector_binary()), start)
 
 
 def rotel() -> Contender:
@@ -72,35 +78,45 @@ def rotel() -> Contender:
     if not program.exists():
         raise RigError(f"no rotel at {program}: run `make bench`, which installs it")
 
-    def start(run: Run, target: int) -> Running:
-        port = free_port()
+    def start(run: Run, work: Work, target: int) -> Running:
+        ports: dict[Transport, int] = {"grpc": free_port(), "http": free_port()}
         argv: list[str | Path] = [
             program,
             "start",
-            f"--otlp-grpc-endpoint=127.0.0.1:{port}",
-            f"--otlp-http-endpoint=127.0.0.1:{free_port()}",
-            "--exporter=otlp",
-            f"--otlp-exporter-endpoint=http://127.0.0.1:{target}",
-            "--otlp-exporter-compression=gzip",
+            f"--otlp-grpc-endpoint=127.0.0.1:{ports['grpc']}",
+            f"--otlp-http-endpoint=127.0.0.1:{ports['http']}",
             f"--pid-file={run.directory / 'rotel.pid'}",
             f"--log-file={run.directory / 'rotel.own.log'}",
         ]
-        return _listening(run.spawn("rotel", argv), port)
+        if work.output == "nop":
+            argv += ["--exporter=blackhole"]
+        else:
+            argv += [
+                "--exporter=otlp",
+                f"--otlp-exporter-endpoint=http://127.0.0.1:{target}",
+                f"--otlp-exporter-compression={work.compression}",
+            ]
+        return _listening(run.spawn("rotel", argv), ports)
 
-    return Contender("rotel", _version(program), "gzip", start)
+    return Contender(ROTEL, _version(program), start)
 
 
-def otelcol_peer(compression: Compression) -> Contender:
+def otelcol_peer() -> Contender:
     """Return the OpenTelemetry Collector, built here if it has not been built yet."""
     program = otelcol.built()
 
-    def start(run: Run, target: int) -> Running:
-        port = free_port()
-        pipeline = {"receivers": ["otlp"], "processors": ["batch"], "exporters": ["otlp_grpc"]}
+    def start(run: Run, work: Work, target: int) -> Running:
+        ports: dict[Transport, int] = {"grpc": free_port(), "http": free_port()}
+        protocols = {name: {"endpoint": f"127.0.0.1:{port}"} for name, port in ports.items()}
+        pipeline = {
+            "receivers": ["otlp"],
+            "processors": [] if work.output == "nop" else ["batch"],
+            "exporters": [work.output],
+        }
         document: dict[str, Any] = {
-            "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{port}"}}}},
+            "receivers": {"otlp": {"protocols": protocols}},
             "processors": {"batch": {}},
-            "exporters": {"otlp_grpc": _exporter(target, compression)},
+            "exporters": {work.output: _exporter(work, target)},
             "service": {
                 # Its own metrics would listen on a fixed port.
                 "telemetry": {"metrics": {"level": "none"}},
@@ -108,12 +124,15 @@ def otelcol_peer(compression: Compression) -> Contender:
             },
         }
         config = run.write("otelcol.yaml", yaml.safe_dump(document, sort_keys=False))
-        return _listening(run.spawn("otelcol", [program, "--config", config]), port)
+        return _listening(run.spawn("otelcol", [program, "--config", config]), ports)
 
-    return Contender("otelcol", otelcol.VERSION, compression, start)
+    return Contender(OTELCOL, otelcol.VERSION, start)
 
 
-def _exporter(target: int, compression: Compression) -> dict[str, Any]:
+def _exporter(work: Work, target: int) -> dict[str, Any]:
+    if work.output == "nop":
+        return {}
+    compression: Compression = work.compression
     return {
         "endpoint": f"127.0.0.1:{target}",
         "tls": {"insecure": True},
@@ -121,9 +140,11 @@ def _exporter(target: int, compression: Compression) -> dict[str, Any]:
     }
 
 
-def _listening(process: Process, port: int) -> Running:
-    process.wait_until(lambda: listens(port), f"{process.name} listened")
-    return Running(process, port)
+def _listening(process: Process, ports: dict[Transport, int]) -> Running:
+    process.wait_until(
+        lambda: all(listens(port) for port in ports.values()), f"{process.name} listened"
+    )
+    return Running(process, ports)
 
 
 def _version(program: Path) -> str:

@@ -1,42 +1,38 @@
-"""One measurement: a fresh collector, a warm-up, a fixed number of spans, its processor time."""
+"""One measurement: a fresh collector, a warm-up, a fixed number of items, its processor time."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rig.process import RigError, Run, wait_for
 
 from bench import programs
 from bench.collector.contenders import Contender
+from bench.collector.work import Load, Work
 from bench.process import cpu_seconds, peak_memory_mib
 from bench.sink import Sink, Totals
 
-_DELIVERY_SECONDS = 60.0
+_DELIVERY_SECONDS = 120.0
+_ID_MODULUS = 1 << 64
 
 
 @dataclass(frozen=True)
-class Load:
-    """What the load generator does."""
+class Outcome:
+    """What the load says."""
 
-    spans: int
-    warm_up: int
-    spans_per_request: int
-    connections: int
-    in_flight: int
-    rate: int | None
-    """Spans per second; as fast as the collector answers without."""
-
-    def options(self) -> list[str]:
-        """Return the options of its command line but the number of spans and the target."""
-        options = [
-            f"--spans-per-request={self.spans_per_request}",
-            f"--connections={self.connections}",
-            f"--in-flight={self.in_flight}",
-        ]
-        return options if self.rate is None else [*options, f"--rate={self.rate}"]
+    acknowledged: int
+    ids: int
+    """The sum of the ids of what was acknowledged."""
+    refused: int
+    seconds: float
+    median_ms: float
+    """How long a call took."""
+    p99_ms: float
 
 
 @dataclass(frozen=True)
@@ -44,72 +40,96 @@ class Measurement:
     """What one round found out about one collector."""
 
     cpu_seconds_per_million: float
-    spans_per_second: float
-    """From the first span that is sent to the last one that arrives."""
+    items_per_second: float
+    """From the first item that is sent to the last one that arrives."""
     memory_mib: float
-    refused: int
-    """Requests that were refused and sent again."""
+    """The most since it was started."""
+    outcome: Outcome
     received: Totals
-    """What the sink got of the counted spans."""
+    """What the sink got of the counted items."""
 
 
-def measure(run: Run, label: str, contender: Contender, load: Load) -> Measurement:
-    """Start a collector, send the spans through it, and stop it.
+@dataclass(frozen=True)
+class Bench:
+    """A collector that runs, before a sink."""
+
+    pid: int
+    work: Work
+    sink: Sink
+    port: int
+
+    def send(self, load: Load) -> Outcome:
+        """Send the items, until all are acknowledged."""
+        argv = [
+            str(programs.load()),
+            f"--target=127.0.0.1:{self.port}",
+            *load.options(),
+            *self.work.options(),
+        ]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RigError(f"the load ended with status {done.returncode}: {done.stderr[-800:]}")
+        outcome = Outcome(**json.loads(done.stdout))
+        if outcome.acknowledged != load.items:
+            raise RigError(f"sent {load.items} items, but {outcome.acknowledged} were acknowledged")
+        return outcome
+
+    def delivered(self, label: str, outcomes: list[Outcome]) -> float:
+        """Wait until everything that was acknowledged has come, and return the time of that.
+
+        Then wait a little longer: more would be as wrong as fewer. What comes has to be what was
+        sent, by the ids.
+        """
+        if self.work.output == "nop":
+            return time.monotonic()
+        items = sum(outcome.acknowledged for outcome in outcomes)
+        ids = sum(outcome.ids for outcome in outcomes) % _ID_MODULUS
+        wait_for(
+            lambda: self._items(self.sink.totals()) >= items,
+            f"{label}: all of {items} {self.work.items} at the sink",
+            _DELIVERY_SECONDS,
+        )
+        arrived = time.monotonic()
+        time.sleep(0.5)
+        totals = self.sink.totals()
+        found = self._items(totals)
+        if found != items or totals.ids != ids or totals.malformed:
+            raise RigError(
+                f"{label}: expected {items} {self.work.items} at the sink whose ids add up to "
+                f"{ids}, found {found}, {totals.ids}, and {totals.malformed} malformed requests"
+            )
+        return arrived
+
+    def _items(self, totals: Totals) -> int:
+        return totals.spans if self.work.signal == "traces" else totals.log_records
+
+
+@contextmanager
+def started(run: Run, name: str, contender: Contender, work: Work) -> Iterator[Bench]:
+    """Start a sink and a collector that sends to it; stop both in the end."""
+    with Run(f"{run.directory.name}/{name}") as own:
+        sink = Sink(own)
+        running = contender.start(own, work, sink.port)
+        yield Bench(running.process.pid, work, sink, running.ports[work.transport])
+
+
+def measure(run: Run, name: str, contender: Contender, work: Work, load: Load) -> Measurement:
+    """Start a collector, send the items through it, and stop it.
 
     Fails when the sink does not get exactly what the collector has acknowledged.
     """
-    with Run(f"{run.directory.name}/{label}") as own:
-        sink = Sink(own)
-        running = contender.start(own, sink.port)
-        pid = running.process.pid
-        _send(load, load.warm_up, running.port)
-        _delivered(contender, sink, load.warm_up)
-        before, used_before = sink.totals(), cpu_seconds(pid)
+    with started(run, name, contender, work) as bench:
+        warm_up = bench.send(load.of(load.warm_up))
+        bench.delivered(contender.label, [warm_up])
+        before, used_before = bench.sink.totals(), cpu_seconds(bench.pid)
         begin = time.monotonic()
-        outcome = _send(load, load.spans, running.port)
-        end = _delivered(contender, sink, load.warm_up + load.spans)
-        used = cpu_seconds(pid) - used_before
+        outcome = bench.send(load)
+        end = bench.delivered(contender.label, [warm_up, outcome])
+        used = cpu_seconds(bench.pid) - used_before
         return Measurement(
-            used / load.spans * 1e6,
-            load.spans / (end - begin),
-            peak_memory_mib(pid),
-            int(outcome["refused"]),
-            sink.totals() - before,
+            used / load.items * 1e6,
+            load.items / (end - begin),
+            peak_memory_mib(bench.pid),
+            outcome,
+            bench.sink.totals() - before,
         )
-
-
-def _send(load: Load, spans: int, port: int) -> dict[str, float]:
-    argv = [
-        str(programs.load()),
-        f"--target=127.0.0.1:{port}",
-        f"--spans={spans}",
-        *load.options(),
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RigError(f"the load ended with status {done.returncode}: {done.stderr[-800:]}")
-    outcome: dict[str, float] = json.loads(done.stdout)
-    if outcome["acknowledged"] != spans:
-        raise RigError(f"sent {spans} spans, but {outcome['acknowledged']:.0f} were acknowledged")
-    return outcome
-
-
-def _delivered(contender: Contender, sink: Sink, spans: int) -> float:
-    """Wait until all spans have come and return the time of that.
-
-    Then wait a little longer: more would be as wrong as fewer.
-    """
-    wait_for(
-        lambda: sink.totals().spans >= spans,
-        f"{contender.label}: all of {spans} spans at the sink",
-        _DELIVERY_SECONDS,
-    )
-    arrived = time.monotonic()
-    time.sleep(0.5)
-    totals = sink.totals()
-    if totals.spans != spans or totals.malformed:
-        raise RigError(
-            f"{contender.label}: expected {spans} spans at the sink, found {totals.spans} "
-            f"and {totals.malformed} malformed requests"
-        )
-    return arrived

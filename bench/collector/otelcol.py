@@ -24,19 +24,24 @@ PROGRAM = ROOT / "dist" / "bench" / f"otelcol-{VERSION}" / "otelcol"
 
 
 def built() -> Path:
-    """Return the binary; build it first, which takes some minutes, if it is not there."""
-    program = PROGRAM
-    folder = program.parent
-    if program.exists():
+    """Return the binary; build it first, which takes some minutes, if it is not there, or was built
+    with other components."""
+    program, folder = PROGRAM, PROGRAM.parent
+    config = folder / "builder.yaml"
+    wanted = yaml.safe_dump(_builder_configuration(folder), sort_keys=False)
+    if program.exists() and config.exists() and config.read_text() == wanted:
         return program
     if shutil.which("go") is None:
         raise RigError("go is missing: otelcol is built from source; leave PEERS out to go without")
     print(f"build: otelcol {VERSION}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "builder.yaml"
-    config.write_text(yaml.safe_dump(_builder_configuration(folder), sort_keys=False))
+    config.unlink(missing_ok=True)
+    source = folder / "build.yaml"
+    source.write_text(wanted)
     _run(["go", "install", f"{_MODULES}/cmd/builder@{_CORE}"], {"GOBIN": str(folder)})
-    _run([str(folder / "builder"), "--config", str(config)], {})
+    _run([str(folder / "builder"), "--config", str(source)], {})
+    # Said last, so that a build that was broken off is begun again.
+    source.rename(config)
     return program
 
 
@@ -45,7 +50,10 @@ def _builder_configuration(folder: Path) -> dict[str, object]:
         "dist": {"name": "otelcol", "version": VERSION, "output_path": str(folder)},
         "receivers": [{"gomod": f"{_MODULES}/receiver/otlpreceiver {_CORE}"}],
         "processors": [{"gomod": f"{_MODULES}/processor/batchprocessor {_CORE}"}],
-        "exporters": [{"gomod": f"{_MODULES}/exporter/otlpexporter {_CORE}"}],
+        "exporters": [
+            {"gomod": f"{_MODULES}/exporter/{name} {_CORE}"}
+            for name in ("otlpexporter", "nopexporter")
+        ],
         "providers": [
             {"gomod": f"{_MODULES}/confmap/provider/{name} {_STABLE}"}
             # The one for files, and the one that values without a scheme belong to.

@@ -16,6 +16,7 @@ from rig.process import Run, wait_for
 from rig.samples import small, whole
 
 from bench.collector import contenders, otelcol
+from bench.collector.work import Work
 
 # Fields of OTLP that the peers are too old for.
 NEWER = ("key_strindex", "string_value_strindex", "entity_refs")
@@ -26,8 +27,8 @@ def peer(name: str) -> contenders.Contender:
     if name == "rotel":
         return contenders.rotel()
     if not otelcol.PROGRAM.exists():
-        pytest.skip("otelcol is not built: `make bench PEERS=otelcol` does that")
-    return contenders.otelcol_peer("gzip")
+        pytest.skip("otelcol is not built: `make bench-collector PEERS=otelcol` does that")
+    return contenders.otelcol_peer()
 
 
 ENVELOPES = ("resource_", "scope_", "spans", "log_records", "metrics")
@@ -74,8 +75,8 @@ def _prune(message: Message) -> None:
 def test_records_are_equal_behind_another_collector(run: Run, name: str) -> None:
     ports = Ports.free()
     with Mirror() as mirror:
-        hop = peer(name).start(run, mirror.port)
-        exporter = {"endpoint": f"127.0.0.1:{hop.port}", "tls": {"insecure": True}}
+        hop = peer(name).start(run, Work(compression="gzip"), mirror.port)
+        exporter = {"endpoint": f"127.0.0.1:{hop.ports['grpc']}", "tls": {"insecure": True}}
         collector = Collector(run, configuration(ports, {"otlp_grpc": exporter}), ports=ports)
         wires = [Grpc(ports), Http(ports, PROTOBUF), Http(ports, JSON)]
         sent: dict[str, list[Request]] = {signal.name: [] for signal in SIGNALS}

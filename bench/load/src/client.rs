@@ -1,21 +1,20 @@
 //! The sending side: connections that keep a number of export requests in flight until a common
-//! number of spans has been acknowledged.
+//! number of items has been acknowledged.
 
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
-use http::{HeaderMap, Method, Request};
 use serde::Serialize;
 use spanmesh_otlp::Signal;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::{Error, frame, payload};
+use crate::connection::{Connection, Transport};
+use crate::{Error, frame, ids, payload};
 
 /// How long a refused request waits before it is sent again.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
@@ -27,11 +26,17 @@ const DIFFERENT: u64 = 64;
 pub struct Plan {
     /// The server.
     pub target: SocketAddr,
+    /// What the requests hold.
+    pub signal: Signal,
+    /// How they travel.
+    pub transport: Transport,
+    /// Whether they are compressed, with gzip. That is done before the first of them is sent.
+    pub gzip: bool,
     /// Requests in all, over all connections.
     pub requests: u64,
-    /// Spans in a request.
-    pub spans_per_request: usize,
-    /// Connections to open.
+    /// Spans or log records in a request.
+    pub items_per_request: usize,
+    /// Connections to open; over HTTP/1.1, which has one request at a time, `in_flight` times as many.
     pub connections: usize,
     /// Requests that one connection has in flight.
     pub in_flight: usize,
@@ -42,24 +47,59 @@ pub struct Plan {
 /// What became of it.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Outcome {
-    /// Spans whose request was answered with OK.
+    /// Items whose request was answered with OK.
     pub acknowledged: u64,
+    /// The sum of their ids, see [`ids`].
+    pub ids: u64,
     /// Answers other than OK; the request was sent again each time.
     pub refused: u64,
     /// From the first request to the last answer.
     pub seconds: f64,
+    /// How long the calls took that were answered with OK: half of them so long or less.
+    pub median_ms: f64,
+    /// The same of 99 in 100.
+    pub p99_ms: f64,
+}
+
+/// One request.
+#[derive(Debug)]
+struct Sample {
+    body: Bytes,
+    /// The sum of its items' ids.
+    ids: u64,
 }
 
 /// What the senders share.
 #[derive(Debug)]
 struct Shared {
-    payloads: Vec<Bytes>,
+    samples: Vec<Sample>,
     plan: Plan,
     begin: Instant,
     /// Requests that a sender has taken.
     taken: AtomicU64,
     acknowledged: AtomicU64,
+    ids: AtomicU64,
     refused: AtomicU64,
+    /// Of every call that was answered with OK.
+    latencies: Mutex<Vec<Duration>>,
+}
+
+// === impl Sample ===
+
+impl Sample {
+    fn new(plan: &Plan, seed: u64) -> Result<Self, Error> {
+        let message = payload::request(plan.signal, plan.items_per_request, seed);
+        let body = match (plan.transport, plan.gzip) {
+            (Transport::Grpc, false) => frame::encode(&message)?,
+            (Transport::Grpc, true) => frame::encode_gzip(&message)?,
+            (Transport::Http, false) => message.clone().into(),
+            (Transport::Http, true) => frame::gzip(&message)?.into(),
+        };
+        Ok(Self {
+            body,
+            ids: ids::sum(plan.signal, &message),
+        })
+    }
 }
 
 /// Sends everything.
@@ -68,91 +108,84 @@ struct Shared {
 ///
 /// When a connection cannot be opened or breaks.
 pub async fn send(plan: Plan) -> Result<Outcome, Error> {
-    let payloads = (0..DIFFERENT)
-        .map(|seed| frame::encode(&payload::request(plan.spans_per_request, seed)))
+    let samples = (0..DIFFERENT)
+        .map(|seed| Sample::new(&plan, seed))
         .collect::<Result<_, _>>()?;
     let shared = Arc::new(Shared {
-        payloads,
+        samples,
         plan,
         begin: Instant::now(),
         taken: AtomicU64::new(0),
         acknowledged: AtomicU64::new(0),
+        ids: AtomicU64::new(0),
         refused: AtomicU64::new(0),
+        latencies: Mutex::default(),
     });
     let mut senders = JoinSet::new();
     for _ in 0..plan.connections {
-        let connection = connect(plan.target).await?;
+        let connection = Connection::open(&plan).await?;
         for _ in 0..plan.in_flight {
-            senders.spawn(sender(connection.clone(), Arc::clone(&shared)));
+            let own = match &connection {
+                Connection::Http1(_) => Connection::open(&plan).await?,
+                Connection::Http2(sender) => Connection::Http2(sender.clone()),
+            };
+            senders.spawn(sender(own, Arc::clone(&shared)));
         }
     }
     while let Some(ended) = senders.join_next().await {
         ended??;
     }
+    let seconds = shared.begin.elapsed().as_secs_f64();
+    let mut latencies = shared
+        .latencies
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    latencies.sort_unstable();
+    let at = |share: f64| {
+        let index = (latencies.len() as f64 * share) as usize;
+        let latency = latencies.get(index).or(latencies.last());
+        latency.map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+    };
     Ok(Outcome {
         acknowledged: shared.acknowledged.load(Ordering::Relaxed),
+        ids: shared.ids.load(Ordering::Relaxed),
         refused: shared.refused.load(Ordering::Relaxed),
-        seconds: shared.begin.elapsed().as_secs_f64(),
+        seconds,
+        median_ms: at(0.5),
+        p99_ms: at(0.99),
     })
 }
 
-async fn connect(target: SocketAddr) -> Result<SendRequest<Bytes>, Error> {
-    let socket = TcpStream::connect(target).await?;
-    socket.set_nodelay(true)?;
-    let (send, connection) = Builder::new().handshake(socket).await?;
-    tokio::spawn(async move {
-        // A broken connection shows in the requests that were on it.
-        let _ = connection.await;
-    });
-    Ok(send)
-}
-
-async fn sender(connection: SendRequest<Bytes>, shared: Arc<Shared>) -> Result<(), Error> {
+async fn sender(mut connection: Connection, shared: Arc<Shared>) -> Result<(), Error> {
     let plan = shared.plan;
-    let spans = plan.spans_per_request as u64;
+    let items = plan.items_per_request as u64;
+    let mut latencies = Vec::new();
     loop {
         let number = shared.taken.fetch_add(1, Ordering::Relaxed);
         if number >= plan.requests {
-            return Ok(());
+            break;
         }
         if let Some(rate) = plan.rate {
             sleep_until(shared.begin + Duration::from_secs_f64(number as f64 / rate)).await;
         }
-        let payload = &shared.payloads[(number % DIFFERENT) as usize];
-        while !export(&connection, plan.target, payload).await? {
+        let sample = &shared.samples[(number % DIFFERENT) as usize];
+        let latency = loop {
+            let begin = Instant::now();
+            if connection.export(&plan, &sample.body).await? {
+                break begin.elapsed();
+            }
             shared.refused.fetch_add(1, Ordering::Relaxed);
             sleep(RETRY_DELAY).await;
-        }
-        shared.acknowledged.fetch_add(spans, Ordering::Relaxed);
+        };
+        latencies.push(latency);
+        shared.acknowledged.fetch_add(items, Ordering::Relaxed);
+        // Wraps around, as the sum itself does.
+        shared.ids.fetch_add(sample.ids, Ordering::Relaxed);
     }
-}
-
-/// Makes one call; whether it was answered with OK.
-async fn export(
-    connection: &SendRequest<Bytes>,
-    target: SocketAddr,
-    payload: &Bytes,
-) -> Result<bool, Error> {
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(format!("http://{target}{}", Signal::Traces.grpc_path()))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())?;
-    let mut connection = connection.clone().ready().await?;
-    let (response, mut body) = connection.send_request(request, false)?;
-    body.send_data(payload.clone(), true)?;
-    let (head, mut answer) = response.await?.into_parts();
-    while let Some(chunk) = answer.data().await.transpose()? {
-        answer.flow_control().release_capacity(chunk.len())?;
-    }
-    let trailers = answer.trailers().await?;
-    // An error may come as the only header block, without trailers of its own.
-    Ok(is_ok(trailers.as_ref().unwrap_or(&head.headers)))
-}
-
-fn is_ok(headers: &HeaderMap) -> bool {
-    headers
-        .get("grpc-status")
-        .is_some_and(|status| status == "0")
+    let mut all = shared
+        .latencies
+        .lock()
+        .map_err(|_| io::Error::other("a sender has panicked"))?;
+    all.append(&mut latencies);
+    Ok(())
 }

@@ -1,31 +1,65 @@
-//! The load's payloads: spans as a web service's SDK makes them, about 600 bytes each.
+//! The load's payloads: spans and log records as a web service's SDK makes them, about 600 and 300
+//! bytes each.
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 use prost::Message;
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use spanmesh_otlp::Signal;
 
 /// 2026-01-01T00:00:00Z, in nanoseconds since the epoch.
 const START: u64 = 1_767_225_600_000_000_000;
 
-/// Returns an encoded export request of `spans` spans of one resource; the same `seed` gives the
-/// same bytes.
+/// Returns an encoded export request of `items` spans or log records of one resource; the same `seed`
+/// gives the same bytes.
+///
+/// # Panics
+///
+/// There is no load of metrics.
 #[must_use]
-pub fn request(spans: usize, seed: u64) -> Vec<u8> {
+pub fn request(signal: Signal, items: usize, seed: u64) -> Vec<u8> {
     let mut random = SplitMix64::seed_from_u64(seed);
-    let scope_spans = ScopeSpans {
-        scope: Some(InstrumentationScope {
-            name: "bench-load".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
-        }),
-        spans: (0..spans).map(|_| span(&mut random)).collect(),
-        ..ScopeSpans::default()
-    };
-    let resource = Resource {
+    let scope = Some(InstrumentationScope {
+        name: "bench-load".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    });
+    match signal {
+        Signal::Traces => ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                resource: Some(resource()),
+                scope_spans: vec![ScopeSpans {
+                    scope,
+                    spans: (0..items).map(|_| span(&mut random)).collect(),
+                    ..ScopeSpans::default()
+                }],
+                ..ResourceSpans::default()
+            }],
+        }
+        .encode_to_vec(),
+        Signal::Logs => ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs {
+                resource: Some(resource()),
+                scope_logs: vec![ScopeLogs {
+                    scope,
+                    log_records: (0..items).map(|_| log_record(&mut random)).collect(),
+                    ..ScopeLogs::default()
+                }],
+                ..ResourceLogs::default()
+            }],
+        }
+        .encode_to_vec(),
+        Signal::Metrics => panic!("there is no load of metrics"),
+    }
+}
+
+fn resource() -> Resource {
+    Resource {
         attributes: vec![
             text("service.name", "checkout"),
             text("service.namespace", "shop"),
@@ -36,15 +70,35 @@ pub fn request(spans: usize, seed: u64) -> Vec<u8> {
             text("telemetry.sdk.version", "1.52.0"),
         ],
         ..Resource::default()
-    };
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(resource),
-            scope_spans: vec![scope_spans],
-            ..ResourceSpans::default()
-        }],
     }
-    .encode_to_vec()
+}
+
+fn log_record(random: &mut SplitMix64) -> LogRecord {
+    let time = START + random.next_u64() % 3_600_000_000_000;
+    let order = random.next_u64() % 1_000_000;
+    let body = format!(
+        "order {order} is paid, {} items are on their way",
+        order % 17
+    );
+    LogRecord {
+        time_unix_nano: time,
+        observed_time_unix_nano: time + 1_000,
+        severity_number: SeverityNumber::Info.into(),
+        severity_text: "INFO".to_owned(),
+        body: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(body)),
+        }),
+        attributes: vec![
+            text("code.function.name", "shop.checkout.Payment.confirm"),
+            integer("code.line.number", 217),
+            text("thread.name", &format!("worker-{}", order % 64)),
+            text("enduser.id", &format!("user-{:016x}", random.next_u64())),
+        ],
+        flags: 1,
+        trace_id: id::<16>(random),
+        span_id: id::<8>(random),
+        ..LogRecord::default()
+    }
 }
 
 fn span(random: &mut SplitMix64) -> Span {
@@ -112,24 +166,30 @@ fn attribute(key: &str, value: any_value::Value) -> KeyValue {
 
 #[cfg(test)]
 mod tests {
-    use spanmesh_otlp::{Signal, check};
+    use spanmesh_otlp::check;
 
     use super::*;
 
     #[test]
-    fn a_request_holds_its_spans() {
-        assert_eq!(check(Signal::Traces, &request(100, 1)).unwrap().items, 100);
+    fn a_request_holds_its_items() {
+        for signal in [Signal::Traces, Signal::Logs] {
+            let request = request(signal, 100, 1);
+            assert_eq!(check(signal, &request).unwrap().items, 100);
+        }
     }
 
     #[test]
-    fn a_span_has_about_600_bytes() {
-        let bytes = request(1_000, 1).len() / 1_000;
-        assert!((550..650).contains(&bytes), "{bytes} bytes");
+    fn items_have_the_size_that_is_said() {
+        for (signal, size) in [(Signal::Traces, 600), (Signal::Logs, 300)] {
+            let bytes = request(signal, 1_000, 1).len() / 1_000;
+            assert!((size - 50..size + 50).contains(&bytes), "{bytes} bytes");
+        }
     }
 
     #[test]
     fn requests_differ_by_their_seed_only() {
-        assert_eq!(request(10, 1), request(10, 1));
-        assert_ne!(request(10, 1), request(10, 2));
+        let request = |seed| request(Signal::Traces, 10, seed);
+        assert_eq!(request(1), request(1));
+        assert_ne!(request(1), request(2));
     }
 }

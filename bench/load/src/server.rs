@@ -10,7 +10,7 @@ use serde::Serialize;
 use spanmesh_otlp::{Signal, count};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Error, frame};
+use crate::{Error, frame, ids};
 
 /// Flow control that never holds a sender back.
 const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
@@ -23,6 +23,7 @@ pub struct Account {
     spans: AtomicU64,
     log_records: AtomicU64,
     metric_points: AtomicU64,
+    ids: AtomicU64,
     wire_bytes: AtomicU64,
     compressed: AtomicU64,
     malformed: AtomicU64,
@@ -39,6 +40,8 @@ pub struct Totals {
     pub log_records: u64,
     /// The metric data points in them.
     pub metric_points: u64,
+    /// The sum of the ids of the spans and log records, see [`ids`].
+    pub ids: u64,
     /// Bytes of the requests' bodies as they came.
     pub wire_bytes: u64,
     /// How many of the requests were compressed.
@@ -141,6 +144,7 @@ impl Account {
             spans: load(&self.spans),
             log_records: load(&self.log_records),
             metric_points: load(&self.metric_points),
+            ids: load(&self.ids),
             wire_bytes: load(&self.wire_bytes),
             compressed: load(&self.compressed),
             malformed: load(&self.malformed),
@@ -151,13 +155,17 @@ impl Account {
         let add = |counter: &AtomicU64, by: usize| counter.fetch_add(by as u64, Ordering::Relaxed);
         let wire_bytes = body.len();
         let compressed = body.first() == Some(&1);
-        let items = count(signal, &frame::decode(body)?);
+        let message = frame::decode(body)?;
+        let items = count(signal, &message);
         let counter = match signal {
             Signal::Traces => &self.spans,
             Signal::Logs => &self.log_records,
             Signal::Metrics => &self.metric_points,
         };
         add(counter, items);
+        // Wraps around, as the sum itself does.
+        self.ids
+            .fetch_add(ids::sum(signal, &message), Ordering::Relaxed);
         add(&self.wire_bytes, wire_bytes);
         add(&self.compressed, compressed.into());
         add(&self.requests, 1);
