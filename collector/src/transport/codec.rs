@@ -1,33 +1,33 @@
 //! gRPC codecs that hand messages on as bytes, without decoding them.
 
-use std::io;
-
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// A message in parts, which are sent one behind the other.
-pub type Frames = Vec<Bytes>;
-
 /// The server's side: bytes in, bytes out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RawServerCodec;
+#[derive(Clone, Copy, Debug)]
+pub struct RawServerCodec {
+    /// Whether messages may come compressed.
+    pub is_compressed: bool,
+}
 
-/// The client's side: frames out, bytes in.
+/// The client's side: nothing out, since [`super::Message`] takes its place; bytes in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RawClientCodec;
 
 /// Takes messages as they are.
 #[derive(Clone, Copy, Debug)]
-pub struct RawDecoder;
+pub struct RawDecoder {
+    copy_limit: usize,
+}
 
-/// Writes one part.
+/// Writes a message.
 #[derive(Clone, Copy, Debug)]
 pub struct BytesEncoder;
 
-/// Writes all parts.
+/// Writes an empty message.
 #[derive(Clone, Copy, Debug)]
-pub struct FramesEncoder;
+pub struct EmptyEncoder;
 
 /// Messages up to this size are copied out of their buffer. The library makes its buffers at least
 /// so large, and a queue full of small messages in large buffers would take up far more memory than
@@ -45,22 +45,31 @@ impl Codec for RawServerCodec {
     }
 
     fn decoder(&mut self) -> RawDecoder {
-        RawDecoder
+        // The library does not know how long a message is going to be when it decompresses it, and its
+        // buffer is up to twice as large.
+        RawDecoder {
+            copy_limit: match self.is_compressed {
+                true => usize::MAX,
+                false => COPY_LIMIT,
+            },
+        }
     }
 }
 
 impl Codec for RawClientCodec {
-    type Encode = Frames;
+    type Encode = ();
     type Decode = Bytes;
-    type Encoder = FramesEncoder;
+    type Encoder = EmptyEncoder;
     type Decoder = RawDecoder;
 
-    fn encoder(&mut self) -> FramesEncoder {
-        FramesEncoder
+    fn encoder(&mut self) -> EmptyEncoder {
+        EmptyEncoder
     }
 
     fn decoder(&mut self) -> RawDecoder {
-        RawDecoder
+        RawDecoder {
+            copy_limit: COPY_LIMIT,
+        }
     }
 }
 
@@ -70,7 +79,7 @@ impl Decoder for RawDecoder {
 
     fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         let size = src.remaining();
-        if size <= COPY_LIMIT && src.chunk().len() == size {
+        if size <= self.copy_limit && src.chunk().len() == size {
             let message = Bytes::copy_from_slice(src.chunk());
             src.advance(size);
             return Ok(Some(message));
@@ -90,19 +99,11 @@ impl Encoder for BytesEncoder {
     }
 }
 
-impl Encoder for FramesEncoder {
-    type Item = Frames;
+impl Encoder for EmptyEncoder {
+    type Item = ();
     type Error = Status;
 
-    fn encode(&mut self, item: Frames, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let size = item.iter().map(Bytes::len).sum::<usize>();
-        if u32::try_from(size).is_err() {
-            return Err(io::Error::other("the message is larger than gRPC allows").into());
-        }
-        dst.reserve(size);
-        for frame in item {
-            dst.put(frame);
-        }
+    fn encode(&mut self, _item: (), _dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
         Ok(())
     }
 }

@@ -66,7 +66,7 @@ pub enum DecompressError {
 /// a window of any size.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
-/// How much is decompressed before it is asked for more room.
+/// How much is decompressed before it is asked for more room, and compressed before others may go on.
 const STEP: usize = 256 * 1024;
 
 /// How hard encoders try: the level that their libraries call fast.
@@ -200,11 +200,12 @@ fn read_limited<E: From<DecompressError>>(
 }
 
 /// Compresses the concatenation of `frames`; `level` is one that [`Compression::check_level`] allows, or
-/// `None` for the fast one.
+/// `None` for the fast one. Lets other tasks of the thread go on in between: a batch takes longer than a
+/// client should wait for an answer.
 ///
 /// # Errors
 /// Only if the library fails to allocate.
-pub fn compress(
+pub async fn compress(
     compression: Compression,
     level: Option<u32>,
     frames: &[Bytes],
@@ -215,16 +216,16 @@ pub fn compress(
         Compression::None => Ok(frames.concat().into()),
         Compression::Gzip => {
             let encoder = flate2::write::GzEncoder::new(Vec::new(), zlib_level);
-            written(encoder, frames)?.finish().map(Bytes::from)
+            written(encoder, frames).await?.finish().map(Bytes::from)
         }
         Compression::Deflate | Compression::Zlib => {
             let encoder = flate2::write::ZlibEncoder::new(Vec::new(), zlib_level);
-            written(encoder, frames)?.finish().map(Bytes::from)
+            written(encoder, frames).await?.finish().map(Bytes::from)
         }
         Compression::Zstd => {
             let level = level.min(ZSTD_LEVEL_MAX) as i32;
             let encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
-            written(encoder, frames)?.finish().map(Bytes::from)
+            written(encoder, frames).await?.finish().map(Bytes::from)
         }
         Compression::Snappy => {
             let block = snap::raw::Encoder::new().compress_vec(&frames.concat());
@@ -232,22 +233,28 @@ pub fn compress(
         }
         Compression::SnappyFramed => {
             let encoder = snap::write::FrameEncoder::new(Vec::new());
-            let frames = written(encoder, frames)?.into_inner();
+            let frames = written(encoder, frames).await?.into_inner();
             frames
                 .map(Bytes::from)
                 .map_err(|error| io::Error::other(error.to_string()))
         }
         Compression::Lz4 => {
             let encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            let frames = written(encoder, frames)?.finish();
+            let frames = written(encoder, frames).await?.finish();
             frames.map(Bytes::from).map_err(io::Error::other)
         }
     }
 }
 
-fn written<W: Write>(mut encoder: W, frames: &[Bytes]) -> io::Result<W> {
-    for frame in frames {
-        encoder.write_all(frame)?;
+async fn written<W: Write>(mut encoder: W, frames: &[Bytes]) -> io::Result<W> {
+    let mut since = 0;
+    for part in frames.iter().flat_map(|frame| frame.chunks(STEP)) {
+        encoder.write_all(part)?;
+        since += part.len();
+        if since >= STEP {
+            since = 0;
+            tokio::task::yield_now().await;
+        }
     }
     Ok(encoder)
 }
@@ -316,8 +323,8 @@ mod tests {
         super::decompress(encoding, body, limit, |_| Ok(()))
     }
 
-    #[test]
-    fn what_is_compressed_can_be_read() {
+    #[tokio::test]
+    async fn what_is_compressed_can_be_read() {
         let frames = [Bytes::from_static(b"abc"), Bytes::from(vec![7; 10_000])];
         let plain = frames.concat();
         for (compression, encoding) in [
@@ -329,13 +336,13 @@ mod tests {
             (Compression::SnappyFramed, Encoding::Snappy),
             (Compression::Lz4, Encoding::Lz4),
         ] {
-            let body = compress(compression, None, &frames).unwrap();
+            let body = compress(compression, None, &frames).await.unwrap();
             assert_eq!(decompress(encoding, body, plain.len()).unwrap(), plain);
         }
     }
 
-    #[test]
-    fn bombs_are_stopped_at_the_limit() {
+    #[tokio::test]
+    async fn bombs_are_stopped_at_the_limit() {
         let bomb = [Bytes::from(vec![0; 10_000_000])];
         for (compression, encoding) in [
             (Compression::None, Encoding::Identity),
@@ -346,15 +353,17 @@ mod tests {
             (Compression::SnappyFramed, Encoding::Snappy),
             (Compression::Lz4, Encoding::Lz4),
         ] {
-            let body = compress(compression, None, &bomb).unwrap();
+            let body = compress(compression, None, &bomb).await.unwrap();
             let error = decompress(encoding, body, 9_999_999).unwrap_err();
             assert!(matches!(error, DecompressError::TooLarge(9_999_999)));
         }
     }
 
-    #[test]
-    fn whoever_provides_the_room_is_asked_first() {
-        let body = compress(Compression::Gzip, None, &[Bytes::from(vec![0; 1_000_000])]).unwrap();
+    #[tokio::test]
+    async fn whoever_provides_the_room_is_asked_first() {
+        let body = compress(Compression::Gzip, None, &[Bytes::from(vec![0; 1_000_000])])
+            .await
+            .unwrap();
         let mut asked = 0;
         let result = super::decompress(Encoding::Gzip, body, usize::MAX, |size| {
             asked = size;
@@ -406,15 +415,18 @@ mod tests {
         assert_eq!(Encoding::parse("gzip, gzip"), None);
     }
 
-    #[test]
-    fn levels_are_those_of_the_encoding() {
+    #[tokio::test]
+    async fn levels_are_those_of_the_encoding() {
         assert!(Compression::Gzip.check_level(9).is_ok());
         assert!(Compression::Gzip.check_level(10).is_err());
         assert!(Compression::Zstd.check_level(11).is_ok());
         assert!(Compression::Zstd.check_level(0).is_err());
         assert!(Compression::Snappy.check_level(1).is_err());
         let frames = [Bytes::from("abcdefgh ".repeat(1000))];
-        let size = |level| compress(Compression::Gzip, level, &frames).unwrap().len();
-        assert!(size(Some(9)) < size(Some(1)));
+        let size = async |level| {
+            let body = compress(Compression::Gzip, level, &frames).await;
+            body.unwrap().len()
+        };
+        assert!(size(Some(9)).await < size(Some(1)).await);
     }
 }

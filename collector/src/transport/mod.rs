@@ -7,6 +7,7 @@ mod compression;
 mod connect;
 mod error;
 mod listener;
+mod message;
 mod page;
 mod reload;
 mod sending;
@@ -15,7 +16,7 @@ mod socket;
 mod target;
 mod tls;
 
-pub use self::codec::{Frames, RawClientCodec, RawServerCodec};
+pub use self::codec::{RawClientCodec, RawServerCodec};
 pub use self::compression::{
     Compression, DecompressError, Encoding, compact, compress, decompress,
 };
@@ -24,6 +25,7 @@ pub use self::error::describe;
 pub use self::listener::{
     Address, Listener, Transport, check_endpoint, listen_endpoint, listen_endpoint_or_path,
 };
+pub use self::message::{Message, MessageChannel};
 pub use self::page::{HTML, JSON, not_found, page};
 pub use self::reload::Reloading;
 pub use self::sending::SendingOptions;

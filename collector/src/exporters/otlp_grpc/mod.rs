@@ -15,11 +15,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use spanmesh_otlp::response;
+use spanmesh_otlp::{Signal, response};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
 use tracing::warn;
 
 use self::options::Config;
@@ -31,7 +30,7 @@ use crate::pipeline::{
     DeliveryOptions, ExportError, Exporter, ExporterConfig, ExporterFactory, FORMER_OPTIONS,
     StartError,
 };
-use crate::transport::{RawClientCodec, describe};
+use crate::transport::{Compression, Message, MessageChannel, RawClientCodec, describe};
 
 /// Makes `otlp_grpc` exporters.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ struct OtlpGrpc {
     peers: Peers,
     headers: MetadataMap,
     authenticator: Option<Arc<dyn ClientAuthenticator>>,
-    compression: Option<CompressionEncoding>,
+    compression: Compression,
 }
 
 /// OTLP's limit on responses.
@@ -104,6 +103,10 @@ impl Exporter for OtlpGrpc {
     fn export<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
         Box::pin(async move {
             let metadata = self.metadata()?;
+            let message = Message::new(self.compression, &batch.frames).await;
+            let message = message.map_err(|error| ExportError::Permanent {
+                message: error.to_string(),
+            })?;
             let peers = self.peers.in_turn().await;
             let peers = peers.map_err(|error| ExportError::Retryable {
                 message: describe(&error),
@@ -112,7 +115,8 @@ impl Exporter for OtlpGrpc {
             let mut result = None;
             for peer in peers {
                 let attempt = peer.attempt();
-                match self.call(peer.channel(), metadata.clone(), batch).await {
+                let channel = MessageChannel::new(peer.channel(), message.clone());
+                match self.call(channel, metadata.clone(), batch.signal).await {
                     // Nothing has been sent, so another one may have it.
                     Err(status) if is_unconnected(&status) => {
                         attempt.failed();
@@ -156,23 +160,20 @@ impl OtlpGrpc {
 
     async fn call(
         &self,
-        channel: Channel,
+        channel: MessageChannel,
         metadata: MetadataMap,
-        batch: &Batch,
+        signal: Signal,
     ) -> Result<Bytes, tonic::Status> {
         let mut grpc = Grpc::new(channel)
             // What is larger is refused below; this is the limit on what is read at all.
             .max_decoding_message_size(16 * MAX_RESPONSE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip);
-        if let Some(compression) = self.compression {
-            grpc = grpc.send_compressed(compression);
-        }
         grpc.ready()
             .await
             .map_err(|error| tonic::Status::from_error(error.into()))?;
-        let mut request = tonic::Request::new(batch.frames.clone());
+        let mut request = tonic::Request::new(());
         *request.metadata_mut() = metadata;
-        let path = PathAndQuery::from_static(batch.signal.grpc_path());
+        let path = PathAndQuery::from_static(signal.grpc_path());
         let response = grpc.unary(request, path, RawClientCodec).await?;
         Ok(response.into_inner())
     }

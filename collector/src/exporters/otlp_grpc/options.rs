@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use http::Uri;
 use serde::Deserialize;
-use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Endpoint;
 
 use crate::config::Span;
 use crate::pipeline::{AuthOptions, ClientAuthenticator, DeliveryOptions};
-use crate::transport::{Connector, Target, sending_options};
+use crate::transport::{self, Connector, Target, sending_options};
 
 sending_options! {
     /// The options as they are written.
@@ -75,7 +74,7 @@ pub(super) struct Config {
     pub(super) headers: MetadataMap,
     pub(super) auth: Option<AuthOptions>,
     pub(super) authenticator: Option<Arc<dyn ClientAuthenticator>>,
-    pub(super) compression: Option<CompressionEncoding>,
+    pub(super) compression: transport::Compression,
     pub(super) delivery: DeliveryOptions,
 }
 
@@ -129,7 +128,7 @@ impl Config {
             target,
             balancer: options.balancer_name,
             headers: MetadataMap::from_headers(shared.header_map()?),
-            compression: options.compression.encoding(),
+            compression: options.compression.into(),
             delivery: shared.delivery(MAX_BATCH_BYTES),
             auth: shared.auth,
             authenticator: None,
@@ -139,12 +138,12 @@ impl Config {
 
 // === impl Compression ===
 
-impl Compression {
-    const fn encoding(self) -> Option<CompressionEncoding> {
-        match self {
-            Self::None => None,
-            Self::Gzip => Some(CompressionEncoding::Gzip),
-            Self::Zstd => Some(CompressionEncoding::Zstd),
+impl From<Compression> for transport::Compression {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::None,
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
         }
     }
 }

@@ -117,11 +117,12 @@ impl ExporterConfig for Config {
 impl Exporter for OtlpHttp {
     fn export<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
         Box::pin(async move {
-            let mut request = self
-                .request(batch)
-                .map_err(|error| ExportError::Permanent {
-                    message: format!("the batch cannot be encoded: {error}"),
-                })?;
+            let mut request =
+                self.request(batch)
+                    .await
+                    .map_err(|error| ExportError::Permanent {
+                        message: format!("the batch cannot be encoded: {error}"),
+                    })?;
             if let Some(authenticator) = &self.config.authenticator {
                 let header = authenticator.header();
                 let (name, value) = header.map_err(|message| ExportError::Retryable {
@@ -144,7 +145,7 @@ impl Exporter for OtlpHttp {
 }
 
 impl OtlpHttp {
-    fn request(&self, batch: &Batch) -> Result<Request<FramesBody>, BoxError> {
+    async fn request(&self, batch: &Batch) -> Result<Request<FramesBody>, BoxError> {
         let frames = match self.config.encoding {
             Encoding::Proto => batch.frames.clone(),
             Encoding::Json => {
@@ -155,7 +156,7 @@ impl OtlpHttp {
             Compression::None => frames,
             compression => {
                 let level = self.config.compression_level;
-                vec![compress(compression, level, &frames)?]
+                vec![compress(compression, level, &frames).await?]
             }
         };
         let Some(url) = self.config.url(batch.signal) else {

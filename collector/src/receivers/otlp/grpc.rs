@@ -58,6 +58,7 @@ type SharedHold = Arc<Mutex<Option<Hold>>>;
 /// What stands before a message: a flag, and the length of the message in four bytes.
 const PREFIX_BYTES: usize = 5;
 
+const GRPC_ENCODING: &str = "grpc-encoding";
 const GRPC_STATUS: &str = "grpc-status";
 /// A header that every status of ours has, and none of the gRPC library's.
 const GRPC_DETAILS: &str = "grpc-status-details-bin";
@@ -116,7 +117,10 @@ impl GrpcService {
                 }
             },
         };
-        let mut grpc = Grpc::new(RawServerCodec)
+        let codec = RawServerCodec {
+            is_compressed: request.headers().contains_key(GRPC_ENCODING),
+        };
+        let mut grpc = Grpc::new(codec)
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
             .max_decoding_message_size(self.max_message_bytes);
