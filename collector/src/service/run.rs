@@ -95,7 +95,8 @@ impl Service {
         let prepared = Prepared::new(plan, &mut self.shared, &self.running).await;
         let prepared = prepared.map_err(Failure::Refused)?;
         let next = prepared.start(&self.shared, &mut self.running).await?;
-        let before = std::mem::replace(&mut self.running, next);
+        let mut before = std::mem::replace(&mut self.running, next);
+        let leaving = before.leave_receiving();
         for former in std::mem::replace(&mut self.pushing, pushing) {
             self.retiring.spawn(former.stop());
         }
@@ -103,7 +104,7 @@ impl Service {
         // Those that have ended have nobody left who would listen.
         self.retired.retain(|phase| phase.receiver_count() > 0);
         self.retired.extend(before.phases());
-        self.retiring.spawn(before.retire());
+        self.retiring.spawn(before.retire(leaving));
         Ok(())
     }
 

@@ -150,11 +150,13 @@ impl Server {
         let _ = self.task.await;
     }
 
-    /// The same, for when another server accepts from the same port: connections have a second for the
-    /// requests that are on their way.
-    pub async fn leave(self) {
+    /// The same, for when another server accepts from the same port: from now on this one accepts no
+    /// connection, and those that it has get a second for the requests that are on their way.
+    pub fn leave(self) -> impl Future<Output = ()> + Send + 'static {
         self.phase.send_replace(Phase::Leaving);
-        let _ = self.task.await;
+        async move {
+            let _ = self.task.await;
+        }
     }
 }
 
@@ -193,6 +195,8 @@ async fn run<S, B>(
     let (end, ending) = watch::channel(false);
     loop {
         let accepted = tokio::select! {
+            // A server that leaves must not take a connection that its successor could.
+            biased;
             _ = phases.wait_for(|phase| *phase > Phase::Serving) => break,
             accepted = accept(&listener, &permits) => accepted,
         };
