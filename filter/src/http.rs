@@ -19,8 +19,8 @@ use crate::pairs::Pairs;
 use crate::propagation::{self, Arrived, Hop};
 use crate::record::{Ending, Identity, Record, Side, log_record, span};
 use crate::request::Request;
-use crate::root::{Active, Direction};
-use crate::stream::Stream;
+use crate::root::Active;
+use crate::stream::{Attributes, Direction, Stream};
 
 /// The context of one request.
 #[derive(Debug, Default)]
@@ -220,10 +220,10 @@ impl Active {
             return false;
         }
         let is_grpc = request.grpc_method().is_some();
-        let side = self.side(host);
         let may_be_kept = seen.has_span && !seen.sampled && self.config.keep.is_on();
         let keep = |stream: &Stream| {
-            let ending = Ending::new(side, request, &stream.attributes());
+            let attributes = stream.attributes();
+            let ending = Ending::new(self.side(&attributes), request, &attributes);
             self.config.keep.reason(&ending)
         };
         // Most requests are not kept, so that what decides is read first.
@@ -246,7 +246,7 @@ impl Active {
             0
         };
         let facts = |side| Record::new(side, request, captured, &attributes, now, &self.config);
-        let record = facts(side);
+        let record = facts(self.side(&attributes));
         let kept = may_be_kept.then(|| keep(&stream)).flatten();
         let identity = seen.identity.as_ref();
         let span = identity.filter(|_| seen.sampled || kept.is_some());
@@ -292,12 +292,12 @@ impl Active {
             .add(usize::from(self.config.spans));
     }
 
-    fn side(&self, host: &impl Host) -> Side {
+    fn side(&self, attributes: &Attributes<'_>) -> Side {
         match self.config.role {
             Role::Inbound | Role::Gateway => Side::Server,
             Role::Outbound => Side::Client,
             Role::Auto if self.is_gateway() => Side::Server,
-            Role::Auto => match self.direction(host) {
+            Role::Auto => match attributes.listener_direction {
                 Direction::Outbound => Side::Client,
                 Direction::Inbound | Direction::Unspecified => Side::Server,
             },

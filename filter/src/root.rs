@@ -64,15 +64,6 @@ enum State {
     Done,
 }
 
-/// The direction of a listener's traffic, as Istio and others declare it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Direction {
-    #[default]
-    Unspecified,
-    Inbound,
-    Outbound,
-}
-
 /// A configuration in force, with all that its requests need.
 #[derive(Debug)]
 pub(crate) struct Active {
@@ -86,9 +77,6 @@ pub(crate) struct Active {
     pub(crate) lookout: Lookout,
     /// Whether the node says that it is a gateway.
     node_is_gateway: bool,
-    /// Of the listener that the plugin is in, as soon as a stream has told. Envoy gives each
-    /// direction a root context of its own.
-    direction: Cell<Option<Direction>>,
     tick: Duration,
     /// When the open batches were last sealed, by the monotonic clock.
     flushed: Cell<u64>,
@@ -230,18 +218,6 @@ impl Root {
     }
 }
 
-impl Direction {
-    /// That of the current stream's listener, where Envoy knows it.
-    fn of_stream(host: &impl Host) -> Option<Self> {
-        let direction = host.property(&["xds", "listener_direction"])?;
-        Some(match direction.first()? {
-            1 => Self::Inbound,
-            2 => Self::Outbound,
-            _ => Self::Unspecified,
-        })
-    }
-}
-
 impl Active {
     #[inline(never)]
     fn new(host: &impl Host, config: Config, worker: &Worker, mark: String) -> Self {
@@ -271,7 +247,6 @@ impl Active {
             exporter: RefCell::new(exporter),
             common: RefCell::default(),
             node_is_gateway: crate::resource::is_gateway(host),
-            direction: Cell::new(None),
             tick: tick(config.export.interval),
             flushed: Cell::new(host.monotonic_clock()),
             mark: RefCell::new(Some(mark)),
@@ -280,13 +255,6 @@ impl Active {
             stats,
             config,
         }
-    }
-
-    /// The direction of the listener, asked for once.
-    pub(crate) fn direction(&self, host: &impl Host) -> Direction {
-        let direction = self.direction.get().or_else(|| Direction::of_stream(host));
-        self.direction.set(direction);
-        direction.unwrap_or_default()
     }
 
     /// Whether requests have two sides here, the client's and the upstream's.

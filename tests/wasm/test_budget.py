@@ -119,7 +119,7 @@ CLASSES = {
     "without logs": Class({READ: 1, SET: 2, ATTRIBUTES: 1}, options=NO_LOGS),
     "without either": Class({READ: 1}, headers(SAMPLED), NO_SPANS | NO_LOGS),
     "a refused configuration": Class({}, headers(SAMPLED), {"unknown": 1}),
-    "a proxy without CEL": Class({READ: 1, SET: 2, PROPERTY: 20}, has_cel=False),
+    "a proxy without CEL": Class({READ: 1, SET: 2, PROPERTY: 21}, has_cel=False),
     "the last of a batch": Class(
         {READ: 1, SET: 2, ATTRIBUTES: 1, LOOK: 1, CLOCK: 3, EXPORT: 2, STAT: 4},
         options={"batch": {"max_records": 1}},
@@ -145,12 +145,12 @@ def test_a_request_calls_the_proxy_so_often(name: str) -> None:
 
 
 def test_one_of_many_requests_pays_for_all() -> None:
-    """It asks for the direction, looks at its header again, and takes the tokens of a limit."""
+    """It looks at its header again, and takes the tokens of a limit."""
     worker = Worker(filter_module())
     assert worker.configure(sampler={"max_per_second": 10_000})
     worker.tick()
     first, *others = [worker.request() for _ in range(100)]
-    shared = {PROPERTY: 1, LOOK: 1, CLOCK: 1, "proxy_get_shared_data": 1, SHARE: 1}
+    shared = {LOOK: 1, CLOCK: 1, "proxy_get_shared_data": 1, SHARE: 1}
     assert all(dict(first - other) == shared for other in others)
 
 

@@ -1,3 +1,4 @@
+use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::config::Environment;
@@ -167,9 +168,12 @@ fn the_side_follows_role_direction_and_node() {
     let kind = |document: &str, direction: u64, node: &str| {
         let host = FakeHost::default();
         host.set_property("xds.node.id", node.as_bytes());
-        host.set_property("xds.listener_direction", &direction.to_le_bytes());
         let mut root = root(&host, document);
-        host.play(&root, &Script::get());
+        let mut script = Script::get();
+        script
+            .properties
+            .push(("xds.listener_direction", direction.to_le_bytes().to_vec()));
+        host.play(&root, &script);
         host.tick(&mut root);
         host.spans()[0].kind()
     };
@@ -184,6 +188,22 @@ fn the_side_follows_role_direction_and_node() {
         kind(r#"{"role": "outbound"}"#, 1, sidecar),
         SpanKind::Client
     );
+}
+
+#[test]
+fn a_root_context_serves_listeners_of_either_direction() {
+    let host = FakeHost::default();
+    let mut root = root(&host, "");
+    for direction in [1u64, 2] {
+        let mut script = Script::get();
+        script
+            .properties
+            .push(("xds.listener_direction", direction.to_le_bytes().to_vec()));
+        host.play(&root, &script);
+    }
+    host.tick(&mut root);
+    let kinds: Vec<SpanKind> = host.spans().iter().map(Span::kind).collect();
+    assert_eq!(kinds, [SpanKind::Server, SpanKind::Client]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(super) enum Attribute {
     ResponseFlags,
     ResponseCodeDetails,
     GrpcStatus,
+    ListenerDirection,
     Protocol,
     RequestSize,
     ResponseSize,
@@ -93,6 +94,7 @@ pub(super) const ATTRIBUTES: [Entry; COUNT] = [
         &["response", "code_details"],
     ),
     maybe(Attribute::GrpcStatus, &["response", "grpc_status"]).only_for(Need::Grpc),
+    maybe(Attribute::ListenerDirection, &["xds", "listener_direction"]),
     always(Attribute::Protocol, &["request", "protocol"]),
     always(Attribute::RequestSize, &["request", "size"]).only_for(Need::Logs),
     always(Attribute::ResponseSize, &["response", "size"]).only_for(Need::Logs),
@@ -144,10 +146,19 @@ pub(super) const ATTRIBUTES: [Entry; COUNT] = [
 const NO_PRINCIPAL: &[u8] = b"-";
 
 /// So many of the first attributes decide whether a request is kept, or stand before such a one.
-const DECISIVE: usize = Attribute::GrpcStatus as usize + 1;
+const DECISIVE: usize = Attribute::ListenerDirection as usize + 1;
 
 /// How many attributes there are.
 pub(super) const COUNT: usize = Attribute::UpstreamPeer as usize + 1;
+
+/// The direction of a listener's traffic, as Istio and others declare it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Direction {
+    #[default]
+    Unspecified,
+    Inbound,
+    Outbound,
+}
 
 /// The attributes of a stream in the types that the records need. Numbers are 0 where Envoy has
 /// none, text is empty.
@@ -162,6 +173,9 @@ pub(crate) struct Attributes<'a> {
     pub(crate) response_flags: u64,
     pub(crate) response_code_details: &'a [u8],
     pub(crate) grpc_status: Option<u32>,
+    /// Of the listener that took the stream. Envoy shares a root context between listeners, so that
+    /// each stream has to tell.
+    pub(crate) listener_direction: Direction,
     pub(crate) protocol: &'a [u8],
     /// Bytes of the body.
     pub(crate) request_size: u64,
@@ -199,6 +213,7 @@ impl<'a> Attributes<'a> {
             response_flags,
             response_code_details,
             grpc_status,
+            listener_direction,
             protocol,
             request_size,
             response_size,
@@ -225,6 +240,11 @@ impl<'a> Attributes<'a> {
             response_flags: number(response_flags).unwrap_or(0),
             response_code_details,
             grpc_status: number(grpc_status).and_then(|it| it.try_into().ok()),
+            listener_direction: match number(listener_direction) {
+                Some(1) => Direction::Inbound,
+                Some(2) => Direction::Outbound,
+                _ => Direction::Unspecified,
+            },
             protocol,
             request_size: number(request_size).unwrap_or(0),
             response_size: number(response_size).unwrap_or(0),
@@ -335,7 +355,10 @@ pub(super) fn expression(wanted: Wanted, is_grpc: bool, headers: &[String]) -> S
 pub(super) fn decisive(is_grpc: bool) -> String {
     let items = ATTRIBUTES.iter().take(DECISIVE).map(|entry| {
         let is_decisive = match entry.attribute {
-            Attribute::Duration | Attribute::ResponseCode | Attribute::ResponseFlags => true,
+            Attribute::Duration
+            | Attribute::ResponseCode
+            | Attribute::ResponseFlags
+            | Attribute::ListenerDirection => true,
             Attribute::GrpcStatus => is_grpc,
             _ => false,
         };

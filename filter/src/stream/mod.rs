@@ -12,7 +12,7 @@ mod attributes;
 mod peer;
 
 use self::attributes::{ATTRIBUTES, COUNT};
-pub(crate) use self::attributes::{Attributes, Wanted};
+pub(crate) use self::attributes::{Attributes, Direction, Wanted};
 pub(crate) use self::peer::Peer;
 use crate::host::{Expression, ExpressionError, Host};
 use crate::pairs::Pairs;
@@ -98,7 +98,7 @@ impl Reader {
     }
 
     /// Reads of the current stream what decides whether it is kept: duration, response code and
-    /// flags, and gRPC's status. `None` if that cannot be had by itself.
+    /// flags, gRPC's status, and the listener's direction. `None` if that cannot be had by itself.
     pub(crate) fn read_decisive(&self, host: &impl Host, is_grpc: bool) -> Option<Stream> {
         let list = host.evaluate(self.decisive?.of(is_grpc))?;
         let values = Values::List(Pairs::new(list));
