@@ -376,10 +376,12 @@ impl Generation {
         self.gate.close().await;
     }
 
-    /// The same, when a successor accepts from the same ports: it alone does so from now on.
-    pub(super) fn leave_receiving(&mut self) -> JoinSet<()> {
+    /// The same, when a successor accepts from the same ports.
+    async fn leave_receiving(&mut self) {
         let receivers = self.receivers.drain(..);
-        receivers.map(|(_, receiver)| receiver.leave()).collect()
+        let mut leaving: JoinSet<()> = receivers.map(|(_, receiver)| receiver.leave()).collect();
+        while leaving.join_next().await.is_some() {}
+        self.gate.close().await;
     }
 
     /// Whether a destination has its queue in this folder.
@@ -426,12 +428,11 @@ impl Generation {
     }
 
     /// Brings it to its end while its successor runs: extensions and ports at once, deliveries as soon
-    /// as nothing waits any more, however long that takes. `leaving` are its receivers.
-    pub(super) async fn retire(mut self, mut leaving: JoinSet<()>) {
+    /// as nothing waits any more, however long that takes.
+    pub(super) async fn retire(mut self) {
         stop_extensions(std::mem::take(&mut self.extensions)).await;
         stop_metrics(self.metrics.take()).await;
-        while leaving.join_next().await.is_some() {}
-        self.gate.close().await;
+        self.leave_receiving().await;
         self.enter(Phase::Draining);
         self.delivered().await;
         self.stop_destinations().await;

@@ -95,8 +95,7 @@ impl Service {
         let prepared = Prepared::new(plan, &mut self.shared, &self.running).await;
         let prepared = prepared.map_err(Failure::Refused)?;
         let next = prepared.start(&self.shared, &mut self.running).await?;
-        let mut before = std::mem::replace(&mut self.running, next);
-        let leaving = before.leave_receiving();
+        let before = std::mem::replace(&mut self.running, next);
         for former in std::mem::replace(&mut self.pushing, pushing) {
             self.retiring.spawn(former.stop());
         }
@@ -104,7 +103,7 @@ impl Service {
         // Those that have ended have nobody left who would listen.
         self.retired.retain(|phase| phase.receiver_count() > 0);
         self.retired.extend(before.phases());
-        self.retiring.spawn(before.retire(leaving));
+        self.retiring.spawn(before.retire());
         Ok(())
     }
 

@@ -150,13 +150,11 @@ impl Server {
         let _ = self.task.await;
     }
 
-    /// The same, for when another server accepts from the same port: from now on this one accepts no
-    /// connection, and those that it has get a second for the requests that are on their way.
-    pub fn leave(self) -> impl Future<Output = ()> + Send + 'static {
+    /// The same, for when another server accepts from the same port: connections have a second for the
+    /// requests that are on their way.
+    pub async fn leave(self) {
         self.phase.send_replace(Phase::Leaving);
-        async move {
-            let _ = self.task.await;
-        }
+        let _ = self.task.await;
     }
 }
 
@@ -195,8 +193,6 @@ async fn run<S, B>(
     let (end, ending) = watch::channel(false);
     loop {
         let accepted = tokio::select! {
-            // A server that leaves must not take a connection that its successor could.
-            biased;
             _ = phases.wait_for(|phase| *phase > Phase::Serving) => break,
             accepted = accept(&listener, &permits) => accepted,
         };
