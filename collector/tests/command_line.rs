@@ -188,6 +188,8 @@ fn a_hangup_takes_over_what_the_file_says_now() {
     std::fs::write(file.path(), CONFIG.replace("normal", "basic")).unwrap();
     running.signal("HUP");
     while !running.next_line().contains("the new configuration runs") {}
+    // The former receivers take connections until they have left, a second later at most.
+    std::thread::sleep(Duration::from_millis(1500));
     post();
 
     std::fs::write(file.path(), CONFIG.replace("verbosity", "verbose")).unwrap();
