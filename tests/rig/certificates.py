@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from rig.process import RigError, Run
 
 _DAYS = "2"
@@ -44,6 +46,10 @@ class Identity:
                 "common_tls_context": self._context(),
             },
         }
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return what a gRPC server needs to show this certificate."""
+        return grpc.ssl_server_credentials([(self.key.read_bytes(), self.certificate.read_bytes())])
 
     def _context(self) -> dict[str, Any]:
         return {

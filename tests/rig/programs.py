@@ -33,3 +33,19 @@ def collector_binary() -> Path:
     if not path.exists():
         raise RigError(f"no collector at {path}: run `make collector`")
     return path
+
+
+def image_layout(name: str) -> Path:
+    """Return the OCI layout of one of the project's images, `collector` or `filter`."""
+    path = Path(os.environ.get("SPANMESH_IMAGES", ROOT / "dist" / "images")) / name
+    if not path.exists():
+        raise RigError(f"no image at {path}: run `make images`")
+    return path
+
+
+def registry_tool(name: str) -> Path:
+    """Return a program of go-containerregistry, `crane` or `registry`."""
+    path = ROOT / ".go" / "bin" / name
+    if not path.exists():
+        raise RigError(f"no {name} at {path}: run `make setup`")
+    return path

@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.metrics.v1 import (
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from rig import records
+from rig.certificates import Identity
 from rig.ports import free_port
 from rig.process import RigError
 from rig.records import Telemetry
@@ -49,8 +50,15 @@ ACCEPT = Behaviour()
 class Sink:
     """Receives traces, logs and metrics on a loopback port. May be stopped and started again."""
 
-    def __init__(self, port: int | None = None, max_message_bytes: int = 64 << 20) -> None:
+    def __init__(
+        self,
+        port: int | None = None,
+        max_message_bytes: int = 64 << 20,
+        identity: Identity | None = None,
+    ) -> None:
+        """Prepare one, which speaks TLS if it has an identity."""
         self.port = port or free_port()
+        self._identity = identity
         self._max_message_bytes = max_message_bytes
         self.behaviour = ACCEPT
         self.requests = 0
@@ -75,7 +83,10 @@ class Sink:
         logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(self), server)
         metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(self), server)
         try:
-            server.add_insecure_port(f"127.0.0.1:{self.port}")
+            if self._identity is None:
+                server.add_insecure_port(f"127.0.0.1:{self.port}")
+            else:
+                server.add_secure_port(f"127.0.0.1:{self.port}", self._identity.credentials())
         except RuntimeError as error:
             raise RigError(f"the sink cannot listen on 127.0.0.1:{self.port}") from error
         server.start()
