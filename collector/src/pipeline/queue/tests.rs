@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use spanmesh_otlp::Limits;
+
 use super::super::gate::Gate;
 use super::super::room::Vacancy;
 use super::*;
