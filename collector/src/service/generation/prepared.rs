@@ -1,86 +1,26 @@
-//! What runs by one configuration, and how it comes about beside the one before.
-//!
-//! Everything that can fail happens in [`Prepared::new`], while the generation before runs on as if
-//! nothing happened. Exporters and extensions whose options are the same are not built anew but kept,
-//! with their queues, connections and files; receivers and pipelines are always built anew.
+//! A generation that comes about beside the one before it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use spanmesh_otlp::Signal;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use super::graph::{Destinations, Graph};
-use super::metrics_server;
-use super::plan::Plan;
-use super::shared::Shared;
+use super::delivery::{Delivery, Idle, Wiring};
+use super::{Failure, Generation, Metrics, Running, stop_extensions, stop_metrics};
 use crate::config::{ComponentId, Node};
 use crate::pipeline::{
-    Batching, BoundReceiver, BuildContext, Destination, Extension, Gate, Intake, Intakes, Layout,
-    Phase, Ports, Receiver, ReceiverContext, StartError, Storage, StorageOptions, default_limit,
+    BoundReceiver, Destination, Gate, Intake, Intakes, Layout, Phase, Ports, ReceiverContext,
+    StartError, Storage, StorageOptions, default_limit,
 };
-use crate::transport::Server;
-
-/// See the module.
-#[derive(Default)]
-pub(super) struct Generation {
-    pub(super) gate: Arc<Gate>,
-    pub(super) receivers: Vec<(String, Box<dyn Receiver>)>,
-    pub(super) destinations: BTreeMap<ComponentId, Delivery>,
-    pub(super) extensions: BTreeMap<ComponentId, Running>,
-    pub(super) metrics: Option<Metrics>,
-    ports: Ports,
-}
-
-/// A destination that delivers.
-pub(super) struct Delivery {
-    pub(super) destination: Arc<Destination>,
-    pub(super) tasks: JoinSet<()>,
-    pub(super) phase: watch::Sender<Phase>,
-    wiring: Wiring,
-}
-
-/// What a destination was built from.
-struct Wiring {
-    options: Node,
-    /// The folder of its queue, if it is on disk.
-    storage: Option<PathBuf>,
-    /// What leads to it.
-    feeds: Vec<(Signal, Option<Batching>)>,
-}
-
-/// A destination that does not deliver yet.
-struct Idle {
-    destination: Arc<Destination>,
-    phase: watch::Sender<Phase>,
-    wiring: Wiring,
-}
-
-/// Why a generation did not start.
-pub(super) enum Failure {
-    /// The one before runs on.
-    Refused(StartError),
-    /// Nor can the one before.
-    Broken(StartError),
-}
-
-/// An extension that runs.
-pub(super) struct Running {
-    pub(super) extension: Box<dyn Extension>,
-    options: Node,
-}
-
-/// The metrics' own port.
-pub(super) struct Metrics {
-    endpoint: String,
-    pub(super) server: Server,
-}
+use crate::service::graph::{Destinations, Graph};
+use crate::service::metrics_server;
+use crate::service::plan::Plan;
+use crate::service::shared::Shared;
 
 /// A generation that is complete, but for what it keeps, and receives nothing yet.
 #[derive(Default)]
-pub(super) struct Prepared {
+pub(in crate::service) struct Prepared {
     gate: Arc<Gate>,
     receivers: Vec<(String, Box<dyn BoundReceiver>)>,
     /// Those that are new.
@@ -107,7 +47,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The first component that cannot start; those that had started are stopped again.
-    pub(super) async fn new(
+    pub(in crate::service) async fn new(
         plan: Plan,
         shared: &mut Shared,
         before: &Generation,
@@ -234,7 +174,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The first component that cannot start.
-    pub(super) async fn start(
+    pub(in crate::service) async fn start(
         mut self,
         shared: &Shared,
         before: &mut Generation,
@@ -318,127 +258,6 @@ impl Prepared {
     }
 }
 
-// === impl Idle ===
-
-impl Idle {
-    async fn start(self, context: BuildContext) -> Result<Delivery, StartError> {
-        self.destination.open(context).await?;
-        Ok(Delivery {
-            tasks: self.destination.start()?,
-            destination: self.destination,
-            phase: self.phase,
-            wiring: self.wiring,
-        })
-    }
-}
-
-// === impl Delivery ===
-
-impl Delivery {
-    /// Ends it at once; what waits stays on disk for another one of its name.
-    async fn hand_over(mut self) {
-        self.phase.send_replace(Phase::Abandoning);
-        while self.tasks.join_next().await.is_some() {}
-        self.destination.stop().await;
-        self.destination.hand_over();
-    }
-}
-
-// === impl Wiring ===
-
-impl Wiring {
-    /// Whether a destination that was built from this does what `other` asks for. In memory a queue takes
-    /// whatever comes; on disk it has a log for each signal from the start.
-    fn serves(&self, other: &Self) -> bool {
-        let is_fed_alike = self.storage.is_none() || self.feeds == other.feeds;
-        self.options.says_the_same_as(&other.options) && is_fed_alike
-    }
-}
-
-// === impl Failure ===
-
-impl Failure {
-    pub(super) fn into_error(self) -> StartError {
-        match self {
-            Self::Refused(error) | Self::Broken(error) => error,
-        }
-    }
-}
-
-// === impl Generation ===
-
-impl Generation {
-    /// Takes nothing more; returns when what was begun is answered, and is in the queues or refused.
-    pub(super) async fn stop_receiving(&mut self) {
-        let receivers = self.receivers.drain(..);
-        let mut stopping: JoinSet<()> = receivers.map(|(_, receiver)| receiver.stop()).collect();
-        while stopping.join_next().await.is_some() {}
-        self.gate.close().await;
-    }
-
-    /// The same, when a successor accepts from the same ports.
-    async fn leave_receiving(&mut self) {
-        let receivers = self.receivers.drain(..);
-        let mut leaving: JoinSet<()> = receivers.map(|(_, receiver)| receiver.leave()).collect();
-        while leaving.join_next().await.is_some() {}
-        self.gate.close().await;
-    }
-
-    /// Whether a destination has its queue in this folder.
-    fn has_open(&self, id: &ComponentId, folder: Option<&Path>) -> bool {
-        let open = self.destinations.get(id);
-        let open = open.and_then(|delivery| delivery.wiring.storage.as_deref());
-        folder.is_some() && open == folder
-    }
-
-    /// Tells all deliveries how far the collector is.
-    pub(super) fn enter(&self, phase: Phase) {
-        for delivery in self.destinations.values() {
-            delivery.phase.send_replace(phase);
-        }
-    }
-
-    /// Returns when all deliveries have ended.
-    pub(super) async fn delivered(&mut self) {
-        for delivery in self.destinations.values_mut() {
-            while delivery.tasks.join_next().await.is_some() {}
-        }
-    }
-
-    /// Closes the destinations; for when their deliveries have ended.
-    pub(super) async fn stop_destinations(&mut self) {
-        let mut stopping = JoinSet::new();
-        for delivery in self.destinations.values() {
-            let destination = delivery.destination.clone();
-            stopping.spawn(async move { destination.stop().await });
-        }
-        while stopping.join_next().await.is_some() {}
-    }
-
-    /// Ends what is left.
-    pub(super) async fn stop_rest(self) {
-        stop_extensions(self.extensions).await;
-        stop_metrics(self.metrics).await;
-    }
-
-    /// What has to be told when the time to deliver is over.
-    pub(super) fn phases(&self) -> Vec<watch::Sender<Phase>> {
-        let deliveries = self.destinations.values();
-        deliveries.map(|delivery| delivery.phase.clone()).collect()
-    }
-
-    /// Brings it to its end while its successor runs: extensions and ports at once, deliveries as soon
-    /// as nothing waits any more, however long that takes.
-    pub(super) async fn retire(mut self) {
-        stop_extensions(std::mem::take(&mut self.extensions)).await;
-        stop_metrics(self.metrics.take()).await;
-        self.leave_receiving().await;
-        self.enter(Phase::Draining);
-        self.delivered().await;
-        self.stop_destinations().await;
-    }
-}
-
 fn intakes(
     id: &ComponentId,
     graph: &Graph,
@@ -457,16 +276,4 @@ fn intakes(
         intakes.set(signal, intake);
     }
     intakes
-}
-
-async fn stop_extensions(extensions: BTreeMap<ComponentId, Running>) {
-    for running in extensions.into_values() {
-        running.extension.stop().await;
-    }
-}
-
-async fn stop_metrics(metrics: Option<Metrics>) {
-    if let Some(metrics) = metrics {
-        metrics.server.stop().await;
-    }
 }

@@ -1,17 +1,21 @@
 //! What a configuration asks for, once nothing is wrong with it.
 
+mod checks;
+mod kind;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use spanmesh_otlp::Signal;
 
-use super::authentication;
+use self::checks::{check_signals, check_storages};
+use self::kind::{Kind, keep_used};
 use super::self_export::Push;
 use super::telemetry_options::TelemetryOptions;
-use super::{endpoints, wiring};
+use super::{authentication, endpoints, wiring};
 use crate::config::{
-    ComponentId, Document, Effective, Entry, Environment, Former, Node, PipelineEntry, Problem,
-    Problems, Reference, Section, Source, nearest,
+    ComponentId, Document, Effective, Entry, Environment, Node, Problems, Reference, Section,
+    Source,
 };
 use crate::pipeline::{
     ConnectorConfig, ExporterConfig, ExtensionConfig, Layout, ProcessorConfig, ReceiverConfig,
@@ -21,44 +25,33 @@ use crate::{connectors, exporters, extensions, processors, receivers};
 
 /// Components that are configured, and how they are wired. Nothing runs yet, and no port is open.
 pub struct Plan {
-    pub(super) receivers: Vec<(ComponentId, Box<dyn ReceiverConfig>)>,
-    pub(super) processors: BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
-    pub(super) exporters: Vec<(ComponentId, Box<dyn ExporterConfig>)>,
-    pub(super) connectors: BTreeMap<ComponentId, Box<dyn ConnectorConfig>>,
-    pub(super) extensions: Vec<(ComponentId, Box<dyn ExtensionConfig>)>,
-    pub(super) pipelines: Vec<Pipeline>,
-    pub(super) telemetry: TelemetryOptions,
+    pub(in crate::service) receivers: Vec<(ComponentId, Box<dyn ReceiverConfig>)>,
+    pub(in crate::service) processors: BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
+    pub(in crate::service) exporters: Vec<(ComponentId, Box<dyn ExporterConfig>)>,
+    pub(in crate::service) connectors: BTreeMap<ComponentId, Box<dyn ConnectorConfig>>,
+    pub(in crate::service) extensions: Vec<(ComponentId, Box<dyn ExtensionConfig>)>,
+    pub(in crate::service) pipelines: Vec<Pipeline>,
+    pub(in crate::service) telemetry: TelemetryOptions,
     /// Where the collector's own metrics are sent to.
-    pub(super) pushes: Vec<Push>,
+    pub(in crate::service) pushes: Vec<Push>,
     /// What is written of exporters and extensions, to tell whether another configuration says the
     /// same.
-    pub(super) exporter_options: BTreeMap<ComponentId, Node>,
-    pub(super) extension_options: BTreeMap<ComponentId, Node>,
+    pub(in crate::service) exporter_options: BTreeMap<ComponentId, Node>,
+    pub(in crate::service) extension_options: BTreeMap<ComponentId, Node>,
     warnings: Vec<String>,
 }
 
 /// How one pipeline is wired. Invariants: all components exist, and connectors lead in no circle.
 #[derive(Debug)]
-pub(super) struct Pipeline {
+pub(in crate::service) struct Pipeline {
     /// As it is written: `traces`, `traces/audit`.
-    pub(super) name: String,
-    pub(super) signal: Signal,
+    pub(in crate::service) name: String,
+    pub(in crate::service) signal: Signal,
     /// Receivers, and connectors that it is behind.
-    pub(super) receivers: Vec<ComponentId>,
-    pub(super) processors: Vec<ComponentId>,
+    pub(in crate::service) receivers: Vec<ComponentId>,
+    pub(in crate::service) processors: Vec<ComponentId>,
     /// Exporters, and connectors that it leads to.
-    pub(super) exporters: Vec<ComponentId>,
-}
-
-/// The components of one section.
-struct Kind<'a> {
-    section: &'static str,
-    entries: &'a [Entry],
-    /// Every name that is available, and the former ones with the present name.
-    available: Vec<&'static str>,
-    former: Vec<(&'static str, &'static str)>,
-    /// Former names of options, by the name of the component.
-    former_options: Vec<(&'static str, &'static [Former])>,
+    pub(in crate::service) exporters: Vec<ComponentId>,
 }
 
 // === impl Plan ===
@@ -90,7 +83,7 @@ impl Plan {
     }
 
     /// Who leads where, by name.
-    pub(super) fn layout(&self) -> Layout {
+    pub(in crate::service) fn layout(&self) -> Layout {
         let names = |ids: &[ComponentId]| ids.iter().map(ToString::to_string).collect();
         let pipelines = self.pipelines.iter().map(|pipeline| WiredPipeline {
             name: pipeline.name.clone(),
@@ -271,165 +264,6 @@ impl fmt::Debug for Plan {
     }
 }
 
-// === impl Kind ===
-
-impl Kind<'_> {
-    /// Every component that is used is there. One that is there need not be used.
-    fn check_uses<'a>(
-        &self,
-        uses: &(impl Iterator<Item = &'a Reference> + Clone),
-        warnings: &mut Vec<String>,
-        problems: &mut Problems,
-    ) {
-        let section = self.section;
-        for used in uses.clone() {
-            if self.entries.iter().any(|entry| entry.id == used.id) {
-                continue;
-            }
-            let names: Vec<String> = self.entries.iter().map(|e| e.id.to_string()).collect();
-            let id = used.id.to_string();
-            let hint = match nearest(&id, names.iter().map(String::as_str)).first() {
-                Some(name) => format!("; did you mean {name:?}?"),
-                None => String::new(),
-            };
-            let message = format!("{id:?} is used, but not defined in \"{section}\"{hint}");
-            problems.push(Problem::new(&used.place, "service", message));
-        }
-        for entry in self.entries {
-            if !uses.clone().any(|used| used.id == entry.id) {
-                warnings.push(format!(
-                    "{}: {section}: \"{}\" is defined, but not used in \"service\"; it is not \
-                     started",
-                    entry.place, entry.id
-                ));
-            }
-        }
-    }
-
-    /// Configures every component; `configure` returns `None` for a name that it does not know.
-    fn configure<T>(
-        &self,
-        warnings: &mut Vec<String>,
-        problems: &mut Problems,
-        configure: impl Fn(&str, &Section<'_>) -> Option<Result<T, Problems>>,
-    ) -> Vec<(ComponentId, T)> {
-        let mut configured = Vec::new();
-        for entry in self.entries {
-            let path = format!("{}::{}", self.section, entry.id);
-            let former = self.former.iter().find(|(name, _)| *name == entry.id.kind);
-            let name = match former {
-                Some((former, name)) => {
-                    warnings.push(format!(
-                        "{}: {path}: {former:?} is the former name of {name:?}; please write the \
-                         new one",
-                        entry.place
-                    ));
-                    name
-                }
-                None => entry.id.kind.as_str(),
-            };
-            let mut options = entry.options.clone();
-            let former = self.former_options.iter().filter(|(kind, _)| *kind == name);
-            for option in former.flat_map(|(_, options)| *options) {
-                option.apply(&mut options, &path, warnings, problems);
-            }
-            match configure(name, &Section::new(&options, path.as_str())) {
-                Some(result) => {
-                    let config = problems.note(result);
-                    configured.extend(config.map(|config| (entry.id.clone(), config)));
-                }
-                None => problems.push(Problem::new(&entry.place, path, self.unknown(name))),
-            }
-        }
-        configured
-    }
-
-    fn unknown(&self, name: &str) -> String {
-        if self.available.is_empty() {
-            return format!(
-                "{name:?} is not available in this version, which has none of its kind"
-            );
-        }
-        let hint = match nearest(name, self.available.iter().copied()).first() {
-            Some(near) => format!("; did you mean {near:?}?"),
-            None => String::new(),
-        };
-        let available = self.available.join(", ");
-        format!("{name:?} is not available in this version, which has: {available}{hint}")
-    }
-}
-
-/// Leaves out what is defined only: it must not open ports or files.
-fn keep_used<'a, T>(
-    components: &mut Vec<(ComponentId, T)>,
-    uses: &(impl Iterator<Item = &'a Reference> + Clone),
-) {
-    components.retain(|(id, _)| uses.clone().any(|used| used.id == *id));
-}
-
-/// Every processor can work on what its pipelines carry, and every exporter can deliver it.
-fn check_signals(
-    pipelines: &[PipelineEntry],
-    processors: &[(ComponentId, Box<dyn ProcessorConfig>)],
-    exporters: &[(ComponentId, Box<dyn ExporterConfig>)],
-    problems: &mut Problems,
-) {
-    for pipeline in pipelines {
-        let signal = pipeline.signal;
-        let mut refuse = |used: &Reference, what: &str, lack: &str| {
-            let message = format!("the {what}: {lack}");
-            problems.push(Problem::new(&used.place, "service", message));
-        };
-        for used in &pipeline.processors {
-            let Some((id, processor)) = processors.iter().find(|(id, _)| *id == used.id) else {
-                continue;
-            };
-            if let Err(lack) = processor.check_signal(signal) {
-                refuse(
-                    used,
-                    &format!("processor \"{id}\" cannot work on {signal}"),
-                    &lack,
-                );
-            }
-        }
-        for used in &pipeline.exporters {
-            let Some((id, exporter)) = exporters.iter().find(|(id, _)| *id == used.id) else {
-                continue;
-            };
-            if let Err(lack) = exporter.check_signal(signal) {
-                refuse(
-                    used,
-                    &format!("exporter \"{id}\" cannot send {signal}"),
-                    &lack,
-                );
-            }
-        }
-    }
-}
-
-/// Every queue on disk has a storage that is in use.
-fn check_storages(
-    entries: &[Entry],
-    exporters: &[(ComponentId, Box<dyn ExporterConfig>)],
-    extensions: &[(ComponentId, Box<dyn ExtensionConfig>)],
-    problems: &mut Problems,
-) {
-    for (id, exporter) in exporters {
-        let Some(storage) = exporter.delivery().queue.storage else {
-            continue;
-        };
-        let message = match extensions.iter().find(|(other, _)| *other == storage) {
-            Some((_, extension)) if extension.storage().is_some() => continue,
-            Some(_) => format!("the extension \"{storage}\" is not a storage"),
-            None => format!("the storage \"{storage}\" is not in \"service::extensions\""),
-        };
-        if let Some(entry) = entries.iter().find(|entry| entry.id == *id) {
-            let path = format!("exporters::{id}::sending_queue::storage");
-            problems.push(Problem::new(&entry.place, path, message));
-        }
-    }
-}
-
 fn read_telemetry(node: &Node, warnings: &mut Vec<String>) -> Result<TelemetryOptions, Problems> {
     let options: TelemetryOptions = Section::new(node, "service::telemetry").read()?;
     let address = node.entry("metrics").and_then(|node| node.entry("address"));
@@ -456,5 +290,4 @@ fn ids(references: Vec<Reference>) -> Vec<ComponentId> {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;
