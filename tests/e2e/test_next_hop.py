@@ -5,7 +5,6 @@ What was acknowledged arrives, or is counted as dropped with the reason; told by
 
 from __future__ import annotations
 
-import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -16,7 +15,16 @@ from rig.collector import Collector
 from rig.fault_proxy import Fault, FaultProxy
 from rig.http_sink import HttpSink
 from rig.load import Load, spans
-from rig.next_hop import arrived, grpc_exporter, http_exporter, once, settled, start, total
+from rig.next_hop import (
+    account_line,
+    arrived,
+    grpc_exporter,
+    http_exporter,
+    once,
+    settled,
+    start,
+    total,
+)
 from rig.otlp import TRACES, Grpc
 from rig.process import Run, wait_for
 from rig.sink import ACCEPT, Behaviour, Sink
@@ -116,14 +124,6 @@ def test_a_full_queue_refuses_and_drops_nothing(run: Run, sizer: str) -> None:
         assert collector.stop() == 0
 
 
-def account(collector: Collector, what: str) -> dict[str, str]:
-    """Return the fields of the last line in the log that begins so."""
-    lines = collector.process.log.read_text().splitlines()
-    line = [line for line in lines if f" INFO {what}" in line][-1]
-    pairs = (part.partition("=") for part in shlex.split(line))
-    return {name: value for name, equals, value in pairs if equals}
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopping_under_load_delivers_what_was_acknowledged(
     run: Run, sink: Sink, number: signal.Signals
@@ -135,7 +135,7 @@ def test_stopping_under_load_delivers_what_was_acknowledged(
         assert collector.process.wait(30) == 0
     found = once(sink)
     assert load.acknowledged <= found <= load.acknowledged | load.unanswered
-    said = account(collector, "account received=")
+    said = account_line(collector, "account received=")
     assert int(said["received"]) == int(said["sent"]) == len(found)
     assert (said["dropped"], said["queued"]) == ("0", "0")
 
@@ -150,7 +150,7 @@ def test_stopping_while_the_hop_is_down_says_what_is_lost(run: Run) -> None:
     assert collector.process.wait(60) == 0
     lost = len(load.acknowledged)
     for line in ("account received=", "account of a destination"):
-        said = account(collector, line)
+        said = account_line(collector, line)
         assert (said["accepted"], said["sent"], said["dropped"]) == (str(lost), "0", str(lost))
         assert said["reasons"] == f"shutdown {lost}"
     assert (said["exporter"], said["signal"]) == ("otlp_grpc", "traces")

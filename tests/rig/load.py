@@ -76,23 +76,33 @@ class Load:
                 time.sleep(self._pause)
 
     def _failed(self, error: grpc.RpcError, ids: list[bytes]) -> None:
-        details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+        refusal = is_refusal(error)
         with self._lock:
-            if details is None:
-                # The connection broke, or the client itself gave up.
+            if refusal is None:
                 self.unanswered.update(ids)
                 return
             self.refused.update(ids)
-            status = status_pb2.Status.FromString(details)
-            hints = [d for d in status.details if d.Is(error_details_pb2.RetryInfo.DESCRIPTOR)]
-            if error.code() is not grpc.StatusCode.UNAVAILABLE or not hints:
-                self.problems.append(f"refused without a hint: {status}")
+            if not refusal:
+                self.problems.append(f"refused without a hint: {error}")
 
     def _request(self) -> tuple[trace_service_pb2.ExportTraceServiceRequest, list[bytes]]:
         with self._lock:
             first = self._next + 1
             self._next += SPANS
         return spans(range(first, first + SPANS))
+
+
+def is_refusal(error: grpc.RpcError) -> bool | None:
+    """Whether a server refused good data as it has to: for now, with a hint when to come again.
+
+    None if the server said nothing: the connection broke, or the client itself gave up.
+    """
+    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+    if details is None:
+        return None
+    status = status_pb2.Status.FromString(details)
+    hints = [d for d in status.details if d.Is(error_details_pb2.RetryInfo.DESCRIPTOR)]
+    return error.code() is grpc.StatusCode.UNAVAILABLE and bool(hints)
 
 
 def spans(

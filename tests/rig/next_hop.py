@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -76,6 +77,20 @@ def settled(collector: Collector, accepted: int, dropped: dict[str, int] | None 
     assert total(metrics, "dropped") == sum(dropped.values())
     assert total(metrics, "sent") == accepted - sum(dropped.values())
     return True
+
+
+def account_line(collector: Collector, what: str, exporter: str | None = None) -> dict[str, str]:
+    """Return the fields of the last line in the log that begins so, and is about the exporter."""
+    found = {}
+    for line in collector.process.log.read_text().splitlines():
+        if f" INFO {what}" not in line:
+            continue
+        pairs = (part.partition("=") for part in shlex.split(line))
+        fields = {name: value for name, equals, value in pairs if equals}
+        if exporter in {None, fields.get("exporter")}:
+            found = fields
+    assert found, f"no line about {exporter or what} in {collector.process.log}"
+    return found
 
 
 def arrived(sink: Sink | HttpSink) -> Counter[bytes]:

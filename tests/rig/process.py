@@ -55,6 +55,13 @@ class Process:
         """The exit status, negative for a signal, or None while it runs."""
         return self._child.poll()
 
+    @property
+    def peak_bytes(self) -> int:
+        """The resident memory that it has needed so far at most, while it runs."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(peak.split()[1]) << 10
+
     def tail(self, lines: int = 25) -> str:
         """Return the last lines of the log."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
