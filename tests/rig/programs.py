@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sysconfig
 from pathlib import Path
 
@@ -43,9 +44,17 @@ def image_layout(name: str) -> Path:
     return path
 
 
-def registry_tool(name: str) -> Path:
-    """Return a program of go-containerregistry, `crane` or `registry`."""
+def go_tool(name: str) -> Path:
+    """Return a program that `go install` has built, such as `crane` or `grpcurl`."""
     path = ROOT / ".go" / "bin" / name
     if not path.exists():
         raise RigError(f"no {name} at {path}: run `make setup`")
     return path
+
+
+def installed(name: str, package: str) -> Path:
+    """Return a program of a Debian package."""
+    path = shutil.which(name)
+    if path is None:
+        raise RigError(f"no {name}: run `make setup`, or install {package}")
+    return Path(path)

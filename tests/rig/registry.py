@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rig.ports import free_port, listens
 from rig.process import RigError, Run
-from rig.programs import registry_tool
+from rig.programs import go_tool
 
 
 class Registry:
@@ -15,7 +15,7 @@ class Registry:
 
     def __init__(self, run: Run) -> None:
         self.port = free_port()
-        process = run.spawn("registry", [registry_tool("registry"), "-port", str(self.port)])
+        process = run.spawn("registry", [go_tool("registry"), "-port", str(self.port)])
         process.wait_until(lambda: listens(self.port), "the registry listened")
 
     def reference(self, name: str) -> str:
@@ -29,7 +29,7 @@ class Registry:
 
 def crane(*arguments: str | Path) -> str:
     """Run crane and return what it prints."""
-    argv = [registry_tool("crane"), *arguments]
+    argv = [go_tool("crane"), *arguments]
     done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RigError(f"crane {arguments[0]} failed: {done.stderr.strip()}")
