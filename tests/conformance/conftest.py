@@ -13,32 +13,32 @@ from rig.otlp import JSON, PROTOBUF, Grpc, Http, Wire
 from rig.process import Run
 
 
-@pytest.fixture(scope="session")
-def session_run() -> Iterator[Run]:
+@pytest.fixture(scope="package")
+def suite_run() -> Iterator[Run]:
     """Give the suite a folder for its files, and stop what it starts."""
     with Run("conformance") as run:
         yield run
 
 
-@pytest.fixture(scope="session")
-def session_server(session_run: Run) -> Iterator[Server]:
+@pytest.fixture(scope="package")
+def suite_server(suite_run: Run) -> Iterator[Server]:
     """Start the collector and the mirror; at the end everything has arrived."""
     with Mirror() as mirror:
-        server = Server(session_run, mirror)
+        server = Server(suite_run, mirror)
         yield server
         server.settle()
         server.stop()
 
 
 @pytest.fixture
-def server(session_server: Server) -> Iterator[Server]:
+def server(suite_server: Server) -> Iterator[Server]:
     """Give a rule the collector, and take the account after it."""
-    yield session_server
+    yield suite_server
     try:
-        session_server.settle()
+        suite_server.settle()
     finally:
         # A rule that fails is not to fail those after it.
-        session_server.accepted = session_server.mirror.items()
+        suite_server.accepted = suite_server.mirror.items()
 
 
 WIRES = ("grpc", "http-protobuf", "http-json")

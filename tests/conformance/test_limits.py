@@ -82,10 +82,10 @@ def test_requests_of_64_mib_are_taken_by_default(server: Server, wire: Wire) -> 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def full(session_server: Server) -> Iterator[None]:
+def full(suite_server: Server) -> Iterator[None]:
     """Fill the queue of the destination that is down."""
     for signal in SIGNALS:
-        answer = Http(session_server.full, PROTOBUF).send(signal, encoded(signal))
+        answer = Http(suite_server.full, PROTOBUF).send(signal, encoded(signal))
         assert answer.http_status in {200, 503}
     yield
 

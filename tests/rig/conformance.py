@@ -76,12 +76,16 @@ class Server:
 
     def _configuration(self) -> dict[str, Any]:
         exporter = {"endpoint": f"127.0.0.1:{self.mirror.port}", "tls": {"insecure": True}}
-        # Nothing answers there, and its queue holds one request.
+        # Nothing answers there until the end, however late; and its queue holds one request.
         dead = {
             **exporter,
             "endpoint": f"127.0.0.1:{self.full.health}",
             "sending_queue": {"queue_size": 1},
-            "retry_on_failure": {"initial_interval": "100ms", "max_interval": "500ms"},
+            "retry_on_failure": {
+                "initial_interval": "100ms",
+                "max_interval": "500ms",
+                "max_elapsed_time": 0,
+            },
         }
         document = configuration(self.ports, {"otlp_grpc": exporter, "otlp_grpc/dead": dead})
         del document["processors"]
