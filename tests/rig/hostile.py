@@ -7,7 +7,6 @@ import functools
 import random
 import re
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from rig.loops import serve_beside
 from rig.ports import free_port
 from rig.process import Run
 
@@ -327,7 +327,6 @@ def start_lenient(run: Run) -> int:
     It has no limits of its own, so that only the proxies' rules show.
     """
     port = free_port()
-    loop = asyncio.new_event_loop()
     limit = 16 << 20
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -349,29 +348,15 @@ def start_lenient(run: Run) -> int:
         finally:
             writer.close()
 
-    ready = threading.Event()
+    server: asyncio.Server | None = None
 
-    def work() -> None:
-        asyncio.set_event_loop(loop)
-        server = loop.run_until_complete(
-            asyncio.start_server(serve, "127.0.0.1", port, limit=limit)
-        )
-        ready.set()
-        loop.run_forever()
+    async def start() -> None:
+        nonlocal server
+        server = await asyncio.start_server(serve, "127.0.0.1", port, limit=limit)
+
+    async def close() -> None:
+        assert server is not None
         server.close()
-        waiting = asyncio.all_tasks(loop)
-        for task in waiting:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-        loop.close()
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    ready.wait(10)
-
-    def stop() -> None:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-
-    run.on_close(stop)
+    serve_beside(run, start, close)
     return port

@@ -17,6 +17,7 @@ import h2.connection
 import h2.events
 from aiohttp import WSMsgType, web
 
+from rig.loops import serve_beside
 from rig.ports import free_port
 from rig.process import Run
 
@@ -72,7 +73,6 @@ async def _stall(request: web.Request) -> web.StreamResponse:
 def start_http(run: Run) -> int:
     """Start a service with `/websocket`, `/echo`, `/slow` and `/stall`; return its port."""
     port = free_port()
-    loop = asyncio.new_event_loop()
     app = web.Application()
     app.add_routes(
         [
@@ -83,34 +83,12 @@ def start_http(run: Run) -> int:
         ]
     )
     runner = web.AppRunner(app, shutdown_timeout=0.1)
-    ready = threading.Event()
 
     async def serve() -> None:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
-        ready.set()
 
-    def work() -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve())
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        # What a request of the test still waits for.
-        waiting = asyncio.all_tasks(loop)
-        for task in waiting:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-        loop.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    ready.wait(10)
-
-    def stop() -> None:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-
-    run.on_close(stop)
+    serve_beside(run, serve, runner.cleanup)
     return port
 
 
