@@ -15,12 +15,11 @@ use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::socket::Socket;
+use super::socket::{Either, Socket};
 use super::target::Target;
 use super::tls::ClientTls;
 
@@ -56,14 +55,8 @@ pub struct ConnectError {
     source: io::Error,
 }
 
-/// A connection.
-#[derive(Debug)]
-pub enum Stream {
-    /// Without TLS.
-    Plain(Socket),
-    /// With TLS.
-    Tls(Box<TlsStream<Socket>>),
-}
+/// A connection without TLS (left), or with it (right).
+type Stream = Either<Socket, Box<TlsStream<Socket>>>;
 
 // === impl Connector ===
 
@@ -138,7 +131,7 @@ impl Connector {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let stream = self.socket(bare, port).await?;
         if !tls {
-            return Ok(Stream::Plain(stream));
+            return Ok(Stream::Left(stream));
         }
         let Some(tls) = &self.tls else {
             return Err(io::Error::other("TLS is not configured"));
@@ -150,12 +143,12 @@ impl Connector {
         let stream = TlsConnector::from(tls.config())
             .connect(name, stream)
             .await?;
-        Ok(Stream::Tls(Box::new(stream)))
+        Ok(Stream::Right(Box::new(stream)))
     }
 
     async fn socket(&self, host: &str, port: u16) -> io::Result<Socket> {
         let stream = match &self.route {
-            Route::Unix(path) => return Ok(Socket::Unix(UnixStream::connect(path).await?)),
+            Route::Unix(path) => return Ok(Socket::Right(UnixStream::connect(path).await?)),
             Route::Address(address) => TcpStream::connect(address).await?,
             Route::First => TcpStream::connect((host, port)).await?,
             Route::InTurn(turn) => {
@@ -168,7 +161,7 @@ impl Connector {
             }
         };
         stream.set_nodelay(true)?;
-        Ok(Socket::Tcp(stream))
+        Ok(Socket::Left(stream))
     }
 }
 
@@ -208,68 +201,10 @@ impl Connection for Stream {
     fn connected(&self) -> Connected {
         let connected = Connected::new();
         match self {
-            Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            Self::Right(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 connected.negotiated_h2()
             }
-            Self::Plain(_) | Self::Tls(_) => connected,
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Left(_) | Self::Right(_) => connected,
         }
     }
 }

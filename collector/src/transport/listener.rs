@@ -157,9 +157,9 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 // Answers are small; without this they wait for the client's delayed acknowledgement.
                 stream.set_nodelay(true)?;
-                Ok((Socket::Tcp(stream), Some(address.ip())))
+                Ok((Socket::Left(stream), Some(address.ip())))
             }
-            Inner::Unix(socket) => Ok((Socket::Unix(socket.accept().await?), None)),
+            Inner::Unix(socket) => Ok((Socket::Right(socket.accept().await?), None)),
         }
     }
 }

@@ -31,6 +31,6 @@ pub use self::reload::Reloading;
 pub use self::sending::SendingOptions;
 pub(crate) use self::sending::sending_options;
 pub use self::server::{Limits, Peer, Server};
-pub use self::socket::Socket;
+pub use self::socket::{Either, Socket};
 pub use self::target::Target;
 pub use self::tls::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions};

@@ -1,4 +1,4 @@
-//! A connection over TCP or over a unix socket.
+//! A connection over TCP or over a unix socket, and any other choice of two streams.
 
 use std::io;
 use std::pin::Pin;
@@ -7,39 +7,42 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// See the module.
+/// A connection over TCP (left), or over a unix socket (right).
+pub type Socket = Either<TcpStream, UnixStream>;
+
+/// One of two streams.
 #[derive(Debug)]
-pub enum Socket {
-    /// RFC 9293.
-    Tcp(TcpStream),
-    /// On this machine.
-    Unix(UnixStream),
+pub enum Either<L, R> {
+    /// The first.
+    Left(L),
+    /// The second.
+    Right(R),
 }
 
-// === impl Socket ===
+// === impl Either ===
 
-impl AsyncRead for Socket {
+impl<L: AsyncRead + Unpin, R: AsyncRead + Unpin> AsyncRead for Either<L, R> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Left(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Right(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Socket {
+impl<L: AsyncWrite + Unpin, R: AsyncWrite + Unpin> AsyncWrite for Either<L, R> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Left(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Right(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -49,29 +52,29 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Left(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Right(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Left(stream) => stream.is_write_vectored(),
+            Self::Right(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Left(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Right(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Left(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Right(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

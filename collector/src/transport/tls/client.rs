@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::Deserialize;
 
-use super::parameters::{Parameters, Version};
+use super::parameters::{Parameters, Version, alpn};
 use super::pem::{Identity, Pem, certificate_file, key_file};
 use crate::config::{Secret, Span};
 use crate::transport::reload::Reloading;
@@ -73,13 +73,9 @@ impl ClientTlsOptions {
             ("ca_file", self.ca_file.as_ref()),
             ("ca_pem", self.ca_pem.as_ref()),
         )?;
-        let certificate = Pem::new(
-            ("cert_file", self.cert_file.as_ref()),
-            ("cert_pem", self.cert_pem.as_ref()),
-        )?;
-        let key = Pem::new(
-            ("key_file", self.key_file.as_ref()),
-            ("key_pem", self.key_pem.as_ref()),
+        let identity = Identity::new(
+            (self.cert_file.as_ref(), self.cert_pem.as_ref()),
+            (self.key_file.as_ref(), self.key_pem.as_ref()),
         )?;
         let source = Source {
             parameters: Parameters::new(
@@ -91,11 +87,8 @@ impl ClientTlsOptions {
             verify: !self.insecure_skip_verify,
             system: self.include_system_ca_certs_pool || authorities.is_none(),
             authorities,
-            identity: Identity::new(certificate, key)?,
-            protocols: protocols
-                .iter()
-                .map(|name| name.as_bytes().to_vec())
-                .collect(),
+            identity,
+            protocols: alpn(protocols),
         };
         let reload = self.reload_interval.non_zero();
         Reloading::new(source.files(), reload, move || source.make())

@@ -107,6 +107,12 @@ fn chosen_groups(
     Ok(chosen)
 }
 
+/// Names of protocols as ALPN has them.
+pub(super) fn alpn(protocols: &[&str]) -> Vec<Vec<u8>> {
+    let names = protocols.iter().map(|name| name.as_bytes().to_vec());
+    names.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -107,11 +107,16 @@ impl Pem {
 // === impl Identity ===
 
 impl Identity {
-    /// Both or none.
+    /// From the options `cert_file`, `cert_pem`, `key_file` and `key_pem`; `None` without any.
     ///
     /// # Errors
-    /// One without the other.
-    pub(super) fn new(certificate: Option<Pem>, key: Option<Pem>) -> Result<Option<Self>, String> {
+    /// A certificate without a key or the reverse, or one of them given twice.
+    pub(super) fn new(
+        certificate: (Option<&PathBuf>, Option<&Secret>),
+        key: (Option<&PathBuf>, Option<&Secret>),
+    ) -> Result<Option<Self>, String> {
+        let certificate = Pem::new(("cert_file", certificate.0), ("cert_pem", certificate.1))?;
+        let key = Pem::new(("key_file", key.0), ("key_pem", key.1))?;
         match (certificate, key) {
             (Some(certificate), Some(key)) => Ok(Some(Self { certificate, key })),
             (None, None) => Ok(None),

@@ -9,7 +9,7 @@ use rustls::{RootCertStore, ServerConfig};
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 
-use super::parameters::{Parameters, Version};
+use super::parameters::{Parameters, Version, alpn};
 use super::pem::{Identity, Pem, certificate_file, key_file};
 use crate::config::{Secret, Span};
 use crate::transport::reload::Reloading;
@@ -71,15 +71,11 @@ impl ServerTlsOptions {
     /// A file is unreadable or holds nothing useful, or options contradict each other; a sentence
     /// that names it.
     pub fn build(&self, protocols: &[&str]) -> Result<ServerTls, String> {
-        let certificate = Pem::new(
-            ("cert_file", self.cert_file.as_ref()),
-            ("cert_pem", self.cert_pem.as_ref()),
+        let identity = Identity::new(
+            (self.cert_file.as_ref(), self.cert_pem.as_ref()),
+            (self.key_file.as_ref(), self.key_pem.as_ref()),
         )?;
-        let key = Pem::new(
-            ("key_file", self.key_file.as_ref()),
-            ("key_pem", self.key_pem.as_ref()),
-        )?;
-        let Some(identity) = Identity::new(certificate, key)? else {
+        let Some(identity) = identity else {
             return Err("expected \"cert_file\" and \"key_file\", but found neither".to_owned());
         };
         let source = Source {
@@ -91,10 +87,7 @@ impl ServerTlsOptions {
             )?,
             identity,
             client_authorities: self.client_ca_file.clone().map(Pem::File),
-            protocols: protocols
-                .iter()
-                .map(|name| name.as_bytes().to_vec())
-                .collect(),
+            protocols: alpn(protocols),
         };
         let reload = self.reload_interval.non_zero();
         let (files, interval) = match (reload, self.client_ca_file_reload) {
