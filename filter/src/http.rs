@@ -20,7 +20,7 @@ use crate::propagation::{self, Arrived, Hop};
 use crate::record::{Ending, Identity, Record, Side, log_record, span};
 use crate::request::Request;
 use crate::root::Active;
-use crate::stream::{Attributes, Direction, Stream};
+use crate::stream::{Attributes, Direction};
 
 /// The context of one request.
 #[derive(Debug, Default)]
@@ -221,16 +221,15 @@ impl Active {
         }
         let is_grpc = request.grpc_method().is_some();
         let may_be_kept = seen.has_span && !seen.sampled && self.config.keep.is_on();
-        let keep = |stream: &Stream| {
-            let attributes = stream.attributes();
-            let ending = Ending::new(self.side(&attributes), request, &attributes);
+        let keep = |attributes: &Attributes<'_>| {
+            let ending = Ending::new(self.side(attributes), request, attributes);
             self.config.keep.reason(&ending)
         };
         // Most requests are not kept, so that what decides is read first.
         if may_be_kept
             && access_log.is_none()
             && let Some(stream) = self.attributes.read_decisive(host, is_grpc)
-            && keep(&stream).is_none()
+            && keep(&stream.attributes()).is_none()
         {
             self.count_sampled_out();
             return false;
@@ -247,7 +246,7 @@ impl Active {
         };
         let facts = |side| Record::new(side, request, captured, &attributes, now, &self.config);
         let record = facts(self.side(&attributes));
-        let kept = may_be_kept.then(|| keep(&stream)).flatten();
+        let kept = may_be_kept.then(|| keep(&attributes)).flatten();
         let identity = seen.identity.as_ref();
         let span = identity.filter(|_| seen.sampled || kept.is_some());
         if span.is_none() {
