@@ -2,6 +2,7 @@
 //!
 //! Each function takes what comes from outside, and returns what the filter makes of it.
 
+use crate::cel;
 use crate::export::response;
 use crate::path_template::PathTemplate;
 use crate::record::{self, address};
@@ -67,4 +68,9 @@ pub fn redacted_authority(authority: &[u8]) -> Vec<u8> {
 /// Bytes as UTF-8 of at most `limit` bytes.
 pub fn text(bytes: &[u8], limit: usize) -> String {
     record::text(bytes, limit).into_owned()
+}
+
+/// What one of the filter's own CEL texts comes to; `None` for any other, or without a path in it.
+pub fn evaluate(property: &dyn Fn(&str) -> Option<Vec<u8>>, text: &str) -> Option<Vec<u8>> {
+    cel::evaluate(property, text).ok()
 }

@@ -8,6 +8,8 @@
 
 pub mod access_log;
 pub mod capture;
+#[cfg(any(test, fuzzing))]
+mod cel;
 mod condition;
 pub mod config;
 pub mod export;

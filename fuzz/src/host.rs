@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
+use spanmesh_filter::fuzzing::evaluate;
 use spanmesh_filter::host::{
     CallToken, DispatchError, Expression, ExpressionError, GrpcCall, Host, HttpCall, Metric,
     MetricKind, SharedDataError,
@@ -17,7 +18,8 @@ use spanmesh_filter::pairs::{self, Pairs};
 use spanmesh_otlp::Signal;
 use spanmesh_trace_context::header;
 
-use crate::cel::{self, Properties};
+/// By their paths, with dots.
+pub(crate) type Properties = HashMap<String, Vec<u8>>;
 
 /// A header map.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
@@ -237,7 +239,9 @@ impl Host for FuzzHost<'_> {
         let expressions = self.expressions.borrow();
         let text = expressions.get(expression.0 as usize)?;
         // What is not the filter's own text is a condition, or fails.
-        cel::evaluate(&self.properties.borrow(), text).or_else(|| Some(vec![self.byte() & 1]))
+        let properties = self.properties.borrow();
+        let value = evaluate(&|path| properties.get(path).cloned(), text);
+        value.or_else(|| Some(vec![self.byte() & 1]))
     }
 
     fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<CallToken, DispatchError> {
