@@ -162,6 +162,7 @@ setup-registry: .go/bin/.containerregistry-$(CONTAINERREGISTRY_VERSION)
 
 setup-clients: .go/bin/.grpcurl-$(GRPCURL_VERSION) .go/bin/.telemetrygen-$(TELEMETRYGEN_VERSION) # Those that people send OTLP with
 	@$(call debian,h2load,nghttp2-client)
+	@$(call debian,faketime,faketime)
 
 .go/bin/.grpcurl-$(GRPCURL_VERSION): | setup-go
 	@echo "setup: grpcurl into .go/bin"
