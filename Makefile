@@ -210,7 +210,7 @@ collector-static: setup-musl ## Build the collector for an image: target/…-lin
 demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
 
-test: setup filter collector test-rust fuzz test-e2e test-envoys ## All tests: unit, property, fuzzing in short, end to end with a real Envoy
+test: setup filter collector images test-rust fuzz test-e2e test-envoys ## All tests: unit, property, fuzzing in short, end to end with a real Envoy
 
 test-rust:
 	cargo test --locked --workspace
