@@ -78,9 +78,15 @@ impl<'a> Request<'a> {
     ///
     /// Envoy shows an extended CONNECT as an upgrade of HTTP/1.1, its answer included.
     pub(crate) fn is_stream(&self, response_code: u16) -> bool {
+        self.is_switched(response_code) || self.grpc_method().is_some()
+    }
+
+    /// Whether the request, answered with `response_code`, became an upgrade or a tunnel: bytes of
+    /// another protocol, which go on until a connection is closed.
+    pub(crate) fn is_switched(&self, response_code: u16) -> bool {
         let is_upgraded = !self.upgrade.is_empty() && response_code == 101;
         let is_tunnel = self.method == b"CONNECT" && (200..300).contains(&response_code);
-        is_upgraded || is_tunnel || self.grpc_method().is_some()
+        is_upgraded || is_tunnel
     }
 
     /// Whether this is an OTLP export call. None of them is traced or logged, on any hop: a sidecar

@@ -92,6 +92,37 @@ def test_a_websocket_is_one_request(run: Run, sink: Sink) -> None:
     assert record.severity_text == "INFO"
 
 
+@pytest.mark.core
+def test_a_websocket_that_its_server_closes_is_whole(run: Run, sink: Sink) -> None:
+    """The server of a WebSocket is to close the connection first (RFC 6455, section 7.1.1)."""
+    solo = Solo(run, collector=sink.port, app=streams.start_http(run), upgrades=("websocket",))
+    wish = alone("WebSocket", "/websocket", status=101)
+    mark, target = solo.driver.target(wish)
+    with socket.create_connection(("127.0.0.1", solo.driver.port), timeout=10) as client:
+        head = [
+            f"GET {target} HTTP/1.1",
+            "host: a",
+            "connection: upgrade",
+            "upgrade: websocket",
+            "sec-websocket-version: 13",
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+        ]
+        client.sendall("\r\n".join([*head, "", ""]).encode())
+        stream = client.makefile("rb")
+        status = int(stream.readline().split()[1])
+        # A masked Close with the code 1000; the client waits for the other side to go.
+        client.sendall(b"\x88\x82\0\0\0\0\x03\xe8")
+        stream.read()
+    made = solo.driver.note(wish, status, mark)
+    span, record = of(solo.settle(sink.telemetry), made)
+    assert span.attributes["http.response.status_code"] == 101
+    assert span.status == UNSET
+    assert "error.type" not in span.attributes
+    # Said all the same.
+    assert record.attributes["spanmesh.response_flags"] == "UC"
+    assert record.severity_text == "INFO"
+
+
 def chat_over_http2(driver: Driver, *, sampled: bool) -> Made:
     """Open a WebSocket by extended CONNECT (RFC 8441), and close it."""
     parent = Parent.new()

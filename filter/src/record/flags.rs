@@ -17,6 +17,9 @@ const BROKEN: [&str; 10] = [
     "LR", "UR", "UC", "UT", "SI", "UMSDR", "DT", "UPE", "OM", "DPE",
 ];
 
+/// UC: the upstream closed its connection.
+pub(crate) const UPSTREAM_CLOSED: u64 = 1 << 6;
+
 /// The short names of the flags that are set, lowest bit first.
 pub(crate) fn names(flags: u64) -> impl Iterator<Item = &'static str> {
     NAMES
@@ -47,6 +50,7 @@ mod tests {
         assert_eq!(all(0x20 | 0x8000), "UF,URX");
         assert_eq!(all(0x100), "NR");
         assert_eq!(all(0x4000), "DC");
+        assert_eq!(all(UPSTREAM_CLOSED), "UC");
         assert_eq!(all(1 << 29), "UDO");
         assert_eq!(all(1 << 30), "");
     }

@@ -120,9 +120,8 @@ impl Identity {
 impl Ending {
     /// Of `attributes`, the response's code and flags, the duration and gRPC's status are enough.
     pub(crate) fn new(side: Side, request: &Request<'_>, attributes: &Attributes<'_>) -> Self {
-        let is_grpc = request.grpc_method().is_some();
         Self {
-            is_error: Outcome::new(side, attributes, is_grpc).error.is_some(),
+            is_error: Outcome::new(side, request, attributes).error.is_some(),
             duration: Duration::from_nanos(attributes.duration),
             is_stream: request.is_stream(attributes.response_code),
         }
@@ -157,7 +156,7 @@ impl<'a> Record<'a> {
             route: (side == Side::Server)
                 .then(|| config.route(request.path()))
                 .flatten(),
-            outcome: Outcome::new(side, attributes, grpc_method.is_some()),
+            outcome: Outcome::new(side, request, attributes),
             start,
             end: start.saturating_add(attributes.duration),
             value_limit: config.value_limit,

@@ -3,8 +3,10 @@
 //! Source: semantic conventions 1.44.0, "Status" of `docs/http/http-spans.md` and of
 //! `docs/rpc/grpc.md`. Two cases are a proxy's own: no response at all is an error, named by
 //! Envoy's first response flag, and so is a response that was cut short although its code is good.
+//! Upgrades and tunnels are exempt from the latter where their bytes have no other end.
 
 use super::{Side, flags};
+use crate::request::Request;
 use crate::stream::Attributes;
 
 /// The names of gRPC status codes, by their numbers.
@@ -66,11 +68,13 @@ pub(crate) enum Severity {
 
 impl Outcome {
     /// The outcome as one side of the request sees it.
-    pub(crate) fn new(side: Side, attributes: &Attributes<'_>, is_grpc: bool) -> Self {
+    pub(crate) fn new(side: Side, request: &Request<'_>, attributes: &Attributes<'_>) -> Self {
         let code = attributes.response_code;
+        let is_grpc = request.grpc_method().is_some();
         let grpc_status = grpc_status(attributes).filter(|_| is_grpc);
         let error = match grpc_status {
             Some(status) => grpc_error(side, status),
+            None if request.is_switched(code) => switched_error(attributes.response_flags),
             None => http_error(side, attributes),
         };
         let client_fault =
@@ -151,6 +155,12 @@ fn http_error(side: Side, attributes: &Attributes<'_>) -> Option<ErrorType> {
         .map(ErrorType::Name)
 }
 
+/// The bytes of an upgrade or a tunnel end with the connection, and a WebSocket's server is to close
+/// it first (RFC 6455, section 7.1.1): UC is how that looks to Envoy, and cuts nothing short.
+fn switched_error(response_flags: u64) -> Option<ErrorType> {
+    flags::broken(response_flags & !flags::UPSTREAM_CLOSED).map(ErrorType::Name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +171,17 @@ mod tests {
             response_flags,
             ..Attributes::default()
         };
-        Outcome::new(side, &attributes, false)
+        Outcome::new(side, &Request::default(), &attributes)
+    }
+
+    /// A gRPC call.
+    fn call() -> Request<'static> {
+        Request {
+            method: b"POST",
+            target: b"/demo.v1.Inventory/Chat",
+            content_type: b"application/grpc",
+            ..Request::default()
+        }
     }
 
     fn grpc(side: Side, status: u32) -> Option<ErrorType> {
@@ -170,7 +190,7 @@ mod tests {
             grpc_status: Some(status),
             ..Attributes::default()
         };
-        Outcome::new(side, &attributes, true).error
+        Outcome::new(side, &call(), &attributes).error
     }
 
     #[test]
@@ -220,6 +240,41 @@ mod tests {
     }
 
     #[test]
+    fn an_upgrade_or_a_tunnel_that_the_upstream_closes_is_whole() {
+        let websocket = Request {
+            method: b"GET",
+            upgrade: b"websocket",
+            ..Request::default()
+        };
+        let tunnel = Request {
+            method: b"CONNECT",
+            ..Request::default()
+        };
+        for (request, response_code) in [(&websocket, 101), (&tunnel, 200)] {
+            let error = |response_flags| {
+                let attributes = Attributes {
+                    response_code,
+                    response_flags,
+                    ..Attributes::default()
+                };
+                Outcome::new(Side::Server, request, &attributes).error
+            };
+            assert_eq!(error(0x40), None);
+            assert_eq!(error(0x4000), None);
+            // A timeout is still one.
+            assert_eq!(error(0x40 | 0x10000), Some(ErrorType::Name("SI")));
+        }
+        // What was asked to become an upgrade and did not is a response as any other.
+        let attributes = Attributes {
+            response_code: 200,
+            response_flags: 0x40,
+            ..Attributes::default()
+        };
+        let refused = Outcome::new(Side::Server, &websocket, &attributes);
+        assert_eq!(refused.error, Some(ErrorType::Name("UC")));
+    }
+
+    #[test]
     fn grpc_codes_are_errors_by_side() {
         let errors = |side| {
             (0..18)
@@ -240,8 +295,8 @@ mod tests {
             grpc_status: Some(2),
             ..Attributes::default()
         };
-        assert_eq!(Outcome::new(Side::Server, &attributes, true).error, None);
-        let client = Outcome::new(Side::Client, &attributes, true);
+        assert_eq!(Outcome::new(Side::Server, &call(), &attributes).error, None);
+        let client = Outcome::new(Side::Client, &call(), &attributes);
         assert_eq!(client.error, Some(ErrorType::Name("CANCELLED")));
     }
 
@@ -251,7 +306,7 @@ mod tests {
             response_code: 503,
             ..Attributes::default()
         };
-        let outcome = Outcome::new(Side::Server, &attributes, true);
+        let outcome = Outcome::new(Side::Server, &call(), &attributes);
         assert_eq!(outcome.error, Some(ErrorType::Status(503)));
     }
 }
