@@ -5,7 +5,7 @@
 //! explanation.
 
 use super::{check_packed, is_id, is_text};
-use crate::schema::{Kind, Label, Message};
+use crate::schema::{KEY_VALUE, Kind, Label, Message};
 use crate::wire::{self, WireType};
 
 /// Whether a message is well formed; `levels` is how many more may nest in it. Counts the items.
@@ -42,6 +42,9 @@ pub(super) fn is_well_formed(
         // One jump for wire type and kind.
         let next = match field.kind {
             Kind::Message(message) => take_bytes(after, |value| {
+                if std::ptr::eq(message, &KEY_VALUE) && levels > 1 && is_usual_attribute(value) {
+                    return true;
+                }
                 *items += usize::from(field.label == Label::Items);
                 levels > 0 && is_well_formed(message, value, levels - 1, items)
             }),
@@ -69,6 +72,43 @@ pub(super) fn is_well_formed(
     }
     true
 }
+
+/// Whether a `KeyValue` is one of those that most of a payload consists of: an ASCII key of less than
+/// 128 bytes and a string of that kind, an integer, or a boolean, once each and in this order. `false`
+/// says nothing: the tables decide then.
+#[inline]
+fn is_usual_attribute(attribute: &[u8]) -> bool {
+    let [KEY, key @ 0..0x80, rest @ ..] = attribute else {
+        return false;
+    };
+    let Some((key, rest)) = rest.split_at_checked(usize::from(*key)) else {
+        return false;
+    };
+    let [VALUE, length @ 0..0x80, value @ ..] = rest else {
+        return false;
+    };
+    if usize::from(*length) != value.len() {
+        return false;
+    }
+    match value {
+        // Tags and lengths below 128 are ASCII as well, so one look is enough for everything.
+        [STRING, length @ 0..0x80, text @ ..] => {
+            usize::from(*length) == text.len() && attribute.is_ascii()
+        }
+        [BOOL | INT, number @ ..] => {
+            key.is_ascii() && wire::take_varint(number).is_ok_and(|(_, after)| after.is_empty())
+        }
+        _ => false,
+    }
+}
+
+/// The tags of `KeyValue.key` and `KeyValue.value`.
+const KEY: u8 = 0x0a;
+const VALUE: u8 = 0x12;
+/// The tags of `AnyValue.string_value`, `bool_value` and `int_value`.
+const STRING: u8 = 0x0a;
+const BOOL: u8 = 0x10;
+const INT: u8 = 0x18;
 
 /// What follows a length-delimited value, if that fits.
 #[inline(always)]

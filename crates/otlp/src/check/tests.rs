@@ -242,6 +242,33 @@ fn messages_nest_as_deep_as_the_limit_and_no_deeper() {
     assert!(check(Signal::Logs, &nested(10_000)).is_err());
 }
 
+/// What the shortcut for attributes lets pass is what the tables let pass.
+#[test]
+fn an_attribute_with_any_byte_changed_is_judged_by_the_same_rules() {
+    let mut text = Vec::new();
+    put_bytes(&mut text, 1, b"v\xc3\xa9");
+    let mut ascii = Vec::new();
+    put_bytes(&mut ascii, 1, b"abc");
+    let mut number = Vec::new();
+    put_uint(&mut number, 3, 300);
+    let mut truth = Vec::new();
+    put_uint(&mut truth, 2, 1);
+    for value in [text, ascii, number, truth, Vec::new()] {
+        let mut attribute = Vec::new();
+        put_bytes(&mut attribute, 1, b"key");
+        put_bytes(&mut attribute, 2, &value);
+        for (at, byte) in (0..attribute.len()).flat_map(|at| (0..=u8::MAX).map(move |b| (at, b))) {
+            let mut changed = attribute.clone();
+            changed[at] = byte;
+            let payload = nest(&[1, 2, 2, 9], &changed);
+            let request = Signal::Traces.request();
+            let fast = fast::is_well_formed(request, &payload, MAX_DEPTH, &mut 0);
+            let explained = explain(request, &payload, 0, &mut 0);
+            assert_eq!(fast, explained.is_ok(), "{changed:x?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: ProptestConfig::default().cases.max(2_000),
