@@ -81,6 +81,10 @@ enum Phase {
 /// some hundred spans and then wait for a round trip.
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 24 << 20;
+/// How large the frames may be that a client sends. With the default of 16 KiB a request of a hundred
+/// spans comes in four, each of which is read, kept and counted by itself; this is as much as a
+/// connection may make us keep that is not accounted for yet.
+const MAX_FRAME: u32 = 64 << 10;
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a server that leaves its port to another one serves the connections that it has accepted:
@@ -325,6 +329,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME)
         .max_concurrent_streams(limits.max_concurrent_streams)
         .keep_alive_interval(limits.ping_interval)
         .keep_alive_timeout(limits.ping_timeout);
