@@ -274,6 +274,7 @@ impl Destination {
             }
             // Said once an outage, not for every batch that waits for its end.
             if !self.failing.swap(true, Ordering::Relaxed) {
+                self.queue.fails(true);
                 let exporter = self.id.as_str();
                 let items = batch.items;
                 warn!(
@@ -313,6 +314,7 @@ impl Destination {
         let exporter = self.id.as_str();
         self.status.works();
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            self.queue.fails(false);
             info!(exporter, "delivery works again");
             self.recovered.notify_waiters();
         }

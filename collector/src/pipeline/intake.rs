@@ -210,7 +210,8 @@ impl Intake {
     }
 
     /// Takes a payload into the queues of all destinations. When this returns, the queues hold it, or,
-    /// where clients wait for the result, the destination has it.
+    /// where clients wait for the result, the destination has it. It returns a little later where a queue
+    /// grows because its destination takes less than comes in, see [`super::pace`].
     ///
     /// `hold` is what the request took up so far; it is resized to what the payload takes up.
     ///
@@ -301,6 +302,8 @@ impl Intake {
         for (lane, payload) in failed {
             lane.not_stored(payload);
         }
+        let delay = entries.iter().filter_map(|(lane, _)| lane.queue().delay());
+        let delay = delay.max();
         passage.settle(inner.signal);
         // The queues have it, whatever the client gets to hear, or whether it is still there.
         inner.accepted.add(items);
@@ -308,14 +311,18 @@ impl Intake {
         if let Some(limiter) = &inner.limiter {
             limiter.count_accepted(items);
         }
-        // What comes now must not hold up the gate.
+        // What comes now must not hold up the gate, nor what was delivered meanwhile.
         drop(pass);
+        drop(memory);
         for outcome in outcomes {
             // A sender that is gone without a word would be a defect, and counted as such.
             if let Err(reason) = outcome.await.unwrap_or(Err(DropReason::Lost)) {
                 self.failed.add(items);
                 return Err(Refusal::not_delivered(reason));
             }
+        }
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Tests of the entrance: who is let in, and who is told to come back.
 
+use std::task::Poll;
+
 use super::super::account::Account;
 use super::super::component::{Processed, Processor};
 use super::super::limiter::{Limiter, MemoryLimits, Pressure};
@@ -413,4 +415,32 @@ async fn receivers_and_destinations_agree_although_a_client_gave_up() {
         let totals = destination.account.totals(Signal::Traces);
         assert_eq!(totals.accepted, 2);
     }
+}
+
+#[tokio::test]
+async fn clients_of_a_slow_destination_hear_later_that_their_payload_was_taken() {
+    const MIB: u64 = 1 << 20;
+    let options = QueueOptions::default();
+    let destination = destination_within(&options, 40 * MIB);
+    let intake = intake(&[&destination], 1 << 30);
+    let admitted = async || {
+        let mut admitted = std::pin::pin!(intake.admit(payload(), intake.hold()));
+        // Without a delay it has nothing to wait for.
+        let first = std::future::poll_fn(|cx| Poll::Ready(admitted.as_mut().poll(cx))).await;
+        let at_once = first.is_ready();
+        match first {
+            Poll::Ready(result) => result.unwrap(),
+            Poll::Pending => admitted.await.unwrap(),
+        }
+        at_once
+    };
+    assert!(admitted().await);
+    let memory = &destination.queue.capacity().memory;
+    let _others = memory.try_reserve(22 * MIB).unwrap();
+    assert!(!admitted().await);
+    destination.queue.fails(true);
+    assert!(admitted().await);
+    destination.queue.fails(false);
+    assert!(!admitted().await);
+    assert_eq!(intake.totals(), (8, 0));
 }

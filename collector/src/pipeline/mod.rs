@@ -20,6 +20,7 @@ mod intake;
 mod limiter;
 mod memory;
 mod options;
+mod pace;
 mod parcel;
 mod payload;
 mod ports;

@@ -13,7 +13,7 @@ mod lane;
 mod waiting;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spanmesh_otlp::Signal;
 use spanmesh_wal::Mark;
@@ -26,6 +26,7 @@ use super::account::Account;
 use super::backlog::Turn;
 use super::budget::Budget;
 use super::options::{Batching, QueueOptions, Sizer};
+use super::pace::Pace;
 use super::parcel::Load;
 use super::payload::Payload;
 use super::room::{Capacity, Size};
@@ -43,6 +44,7 @@ pub(super) struct Queue {
     wake: Notify,
     account: Arc<Account>,
     capacity: Capacity,
+    pace: Pace,
     sizer: Sizer,
     block_on_overflow: bool,
     wait_for_result: bool,
@@ -102,6 +104,7 @@ impl Queue {
             wake: Notify::new(),
             account,
             capacity,
+            pace: Pace::new(max_batch_bytes, memory),
             sizer: options.sizer,
             block_on_overflow: options.block_on_overflow,
             wait_for_result: options.wait_for_result,
@@ -136,6 +139,16 @@ impl Queue {
 
     pub(super) fn capacity(&self) -> &Capacity {
         &self.capacity
+    }
+
+    /// How long a client shall wait before it hears that its payload was taken.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        self.pace.delay(self.capacity.memory.used())
+    }
+
+    /// The destination takes nothing for the moment, or does again.
+    pub(super) fn fails(&self, failing: bool) {
+        self.pace.suspend(failing);
     }
 
     /// Whether clients wait for room.
