@@ -4,12 +4,9 @@ use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// The server's side: bytes in, bytes out.
+/// The server's side, for messages that come compressed: bytes in, bytes out.
 #[derive(Clone, Copy, Debug)]
-pub struct RawServerCodec {
-    /// Whether messages may come compressed.
-    pub is_compressed: bool,
-}
+pub struct RawServerCodec;
 
 /// The client's side: nothing out, since [`super::Message`] takes its place; bytes in.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,10 +45,7 @@ impl Codec for RawServerCodec {
         // The library does not know how long a message is going to be when it decompresses it, and its
         // buffer is up to twice as large.
         RawDecoder {
-            copy_limit: match self.is_compressed {
-                true => usize::MAX,
-                false => COPY_LIMIT,
-            },
+            copy_limit: usize::MAX,
         }
     }
 }

@@ -18,6 +18,7 @@ use tonic::server::Grpc;
 
 use super::client::client;
 use super::options::GrpcOptions;
+use super::plain::{read_message, success};
 use crate::pipeline::{
     Attributes, BoxFuture, Client, Hold, Intake, Intakes, Payload, Refusal, ServerAuthenticator,
 };
@@ -36,9 +37,12 @@ pub(super) struct GrpcService {
 struct Export {
     signal: Signal,
     intake: Intake,
-    client: Option<Client>,
+    client: Client,
     hold: SharedHold,
 }
+
+/// [`Export`] for the gRPC library, which calls it once, for a request of one message.
+struct Once(Option<Export>);
 
 /// A request's body, which takes up memory as it comes, and ends with its first message: the gRPC
 /// library would pass over a second one, and the answer would say that it was taken. What the library
@@ -117,13 +121,6 @@ impl GrpcService {
                 }
             },
         };
-        let codec = RawServerCodec {
-            is_compressed: request.headers().contains_key(GRPC_ENCODING),
-        };
-        let mut grpc = Grpc::new(codec)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .accept_compressed(CompressionEncoding::Zstd)
-            .max_decoding_message_size(self.max_message_bytes);
         let hold = match intake.begin() {
             Ok(hold) => Arc::new(Mutex::new(Some(hold))),
             Err(refusal) => return refused(&refusal).into_http(),
@@ -143,11 +140,19 @@ impl GrpcService {
         let export = Export {
             signal,
             intake: intake.clone(),
-            client: Some(client),
+            client,
             hold,
         };
-        let mut response = grpc.unary(export, request).await;
-        correct_status(&mut response);
+        let response = match request.headers().contains_key(GRPC_ENCODING) {
+            true => self.decompress(export, request).await,
+            false => match read_message(request.into_body(), self.max_message_bytes).await {
+                Ok(message) => match export.take(message).await {
+                    Ok(()) => return success(),
+                    Err(status) => status.into_http(),
+                },
+                Err(status) => status.into_http(),
+            },
+        };
         match response
             .headers()
             .get(GRPC_STATUS)
@@ -157,6 +162,17 @@ impl GrpcService {
             Some(b"8") => intake.too_large(),
             _ => {}
         }
+        response
+    }
+
+    /// Leaves the message to the gRPC library, which decompresses it.
+    async fn decompress(&self, export: Export, request: Request<HeldBody>) -> Response<Body> {
+        let mut grpc = Grpc::new(RawServerCodec)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .max_decoding_message_size(self.max_message_bytes);
+        let mut response = grpc.unary(Once(Some(export)), request).await;
+        correct_status(&mut response);
         response
     }
 }
@@ -191,7 +207,27 @@ fn correct_status(response: &mut Response<Body>) {
 
 // === impl Export ===
 
-impl tower_service::Service<tonic::Request<Bytes>> for Export {
+impl Export {
+    /// Takes the message.
+    async fn take(self, message: Bytes) -> Result<(), tonic::Status> {
+        let payload = Payload::parse(self.signal, message).map_err(|error| {
+            let message = format!("the request is not well formed: {error}");
+            grpc_status(
+                &status::Status::new(Code::InvalidArgument, message)
+                    .with_violation(error.path(), error.problem().to_string()),
+            )
+        })?;
+        let hold = self.hold.lock();
+        let hold = hold.unwrap_or_else(PoisonError::into_inner).take();
+        let hold = hold.unwrap_or_else(|| self.intake.hold());
+        let admitted = self.intake.admit(payload.from_client(self.client), hold);
+        admitted.await.map_err(|refusal| refused(&refusal))
+    }
+}
+
+// === impl Once ===
+
+impl tower_service::Service<tonic::Request<Bytes>> for Once {
     type Response = tonic::Response<Bytes>;
     type Error = tonic::Status;
     type Future = BoxFuture<'static, Result<Self::Response, tonic::Status>>;
@@ -201,23 +237,10 @@ impl tower_service::Service<tonic::Request<Bytes>> for Export {
     }
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let signal = self.signal;
-        let intake = self.intake.clone();
-        let hold = self.hold.clone();
-        // Called once, for a request of one message.
-        let client = self.client.take().unwrap_or_default();
+        let export = self.0.take();
         Box::pin(async move {
-            let payload = Payload::parse(signal, request.into_inner()).map_err(|error| {
-                let message = format!("the request is not well formed: {error}");
-                grpc_status(
-                    &status::Status::new(Code::InvalidArgument, message)
-                        .with_violation(error.path(), error.problem().to_string()),
-                )
-            })?;
-            let taken = hold.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let hold = taken.unwrap_or_else(|| intake.hold());
-            let admitted = intake.admit(payload.from_client(client), hold).await;
-            admitted.map_err(|refusal| refused(&refusal))?;
+            let export = export.ok_or_else(|| tonic::Status::internal("called twice"))?;
+            export.take(request.into_inner()).await?;
             // The empty message: full success.
             Ok(tonic::Response::new(Bytes::new()))
         })

@@ -15,6 +15,7 @@ mod failure;
 mod grpc;
 mod http;
 mod options;
+mod plain;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
