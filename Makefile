@@ -258,7 +258,7 @@ bench-filter: bench-programs setup-python ## Everything that the filter costs, i
 	  $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-collector: bench-load setup-python .venv/.bench-complete collector ## Everything that the collector costs, into docs/performance.md (PEERS=otelcol, ROWS="batch gzip", ROUNDS=n)
-	$(PYTHON) -m bench.collector --record docs/performance.md $(addprefix --peer ,$(PEERS)) \
+	$(PYTHON) -m bench.collector --record docs $(addprefix --peer ,$(PEERS)) \
 	  $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-load: setup-rust # The load and the sink

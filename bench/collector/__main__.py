@@ -30,14 +30,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [row.name for row in ROWS]
     parser.add_argument("--rows", nargs="+", choices=names, help="some rows only")
     parser.add_argument("--rounds", type=int, default=5, help="of all collectors (default 5)")
-    parser.add_argument("--items", type=int, default=1_000_000, help="per round and collector")
-    parser.add_argument("--warm-up", type=int, default=200_000, help="items before those")
+    parser.add_argument("--items", type=int, default=600_000, help="per round and collector")
+    parser.add_argument("--warm-up", type=int, default=150_000, help="items before those")
     parser.add_argument("--peer", choices=["otelcol"], action="append", default=[])
     parser.add_argument(
         "--record",
         type=Path,
-        metavar="FILE",
-        help="write the figures into this file, too, between its markers",
+        metavar="FOLDER",
+        help="write the figures into the documents of this folder, too, between their markers",
     )
     return parser.parse_args(arguments)
 
@@ -48,7 +48,7 @@ def _attempt(row: Row, effort: Effort, record: Path | None) -> int:
         text = row.measure(effort)
         report.publish(f"collector-{row.name}", text)
         if record is not None:
-            report.record(record, f"collector-{row.name}", text)
+            report.record(record / row.document, f"collector-{row.name}", text)
     except RigError as error:
         print(f"bench: {row.name}: {error}", file=sys.stderr)
         return 1

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from bench.collector.rows import cost, durable, idle, speed
+from bench.collector.rows import capacity, cost, durable, floor, idle, speed
 from bench.collector.rows.row import Row
 
-ROWS: tuple[Row, ...] = (*cost.ROWS, speed.ROW, idle.ROW, durable.ROW)
+ROWS: tuple[Row, ...] = (
+    *cost.ROWS,
+    speed.ROW,
+    idle.ROW,
+    durable.ROW,
+    floor.ROW,
+    capacity.ROW,
+)
 """In the order of the report."""

@@ -33,3 +33,5 @@ class Row:
     """For the command line, and for the markers in the report."""
     measure: Callable[[Effort], str]
     """Measures and returns the section's figures as Markdown."""
+    document: str = "performance.md"
+    """Which of the documents has the section."""
