@@ -296,8 +296,11 @@ lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lin
 images: filter collector-static ## Both images as OCI layouts, without a container engine: dist/images/{collector,filter}
 	@$(call need,python3,install Python 3.11 or newer)
 	@[ -f $(AUTHORITIES) ] $(call or_fail,no certificates at $(AUTHORITIES): install ca-certificates$(comma) or say where they are with AUTHORITIES=…)
-	@echo "images: dist/images/collector $$(python3 -m images collector --binary $(STATIC_COLLECTOR) --authorities $(AUTHORITIES) --version $(VERSION) --out dist/images/collector)"
-	@echo "images: dist/images/filter $$(python3 -m images filter --module $(MODULE) --version $(VERSION) --out dist/images/filter)"
+	@digest=$$(python3 -m images collector --binary $(STATIC_COLLECTOR) --authorities $(AUTHORITIES) \
+	  --version $(VERSION) --out dist/images/collector); \
+	echo "images: dist/images/collector $$digest"
+	@digest=$$(python3 -m images filter --module $(MODULE) --version $(VERSION) --out dist/images/filter); \
+	echo "images: dist/images/filter $$digest"
 
 push: registry-named setup-registry images ## Push both images (REGISTRY=registry.example.com/spanmesh)
 	@for image in collector filter; do \

@@ -216,6 +216,16 @@ class SidecarEnvoy(Envoy):
         document = {"version_info": str(self._version), "resources": resources}
         self._run.write(name, yaml.safe_dump(document, sort_keys=False))
 
+    def lose_filter(self) -> None:
+        """Put into the filter's place what Istio's agent does when a module cannot be fetched."""
+        self._version += 1
+        resource = bootstrap.any_of(
+            "envoy.config.core.v3.TypedExtensionConfig",
+            name="spanmesh",
+            typed_config=bootstrap.any_of("envoy.extensions.filters.http.rbac.v3.RBAC"),
+        )
+        self._write(self._ecds["spanmesh"].name, [resource])
+
     def update_filter(self, plugin: Filter) -> None:
         """Give the running Envoy another configuration of the filter."""
         self.sidecar = replace(self.sidecar, filter=plugin)

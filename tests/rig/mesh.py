@@ -23,6 +23,9 @@ DEMO = ROOT / "envoy" / "demo"
 CHAIN = chain("frontend", "cart", "inventory")
 """The hops of a request that goes all the way."""
 
+_LOADING = ("delivery", "environment", "otherwise_pass")
+"""The options of `Solo` that say how the filter is loaded."""
+
 RESERVE = "/demo.v1.Inventory/Reserve"
 """The gRPC method of the inventory."""
 
@@ -136,13 +139,17 @@ class Solo(Deployment):
     ) -> None:
         """Start it; `app` is the port of a service that is there already.
 
-        `options` go to the `Sidecar`, `delivery` and `environment` to the `Filter`.
+        `options` go to the `Sidecar`, but for those that are the `Filter`'s.
         """
         document = plugin() if configuration is None else configuration
         loaded = Filter(
             filter_module(),
             document,
-            **{key: options.pop(key) for key in ("delivery", "environment") if key in options},
+            **{
+                key: options.pop(key)
+                for key in ("delivery", "environment", "otherwise_pass")
+                if key in options
+            },
         )
         service = start_service(run, "inventory") if app is None else app
         sidecar = Sidecar("inventory", service, loaded, collector, **options)
