@@ -70,7 +70,7 @@ help: ## List the targets
 
 # --- set-up ------------------------------------------------------------------------------------
 
-.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-go setup-registry setup-clients
+.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-go setup-registry setup-clients setup-peers
 setup: setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry setup-clients ## Install what the other targets need (quick when it is there)
 
 setup-rust:
@@ -174,6 +174,9 @@ setup-clients: .go/bin/.grpcurl-$(GRPCURL_VERSION) .go/bin/.telemetrygen-$(TELEM
 	@$(call go_install,github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$(TELEMETRYGEN_VERSION))
 	@touch $@
 
+setup-peers: setup-go .venv/.bench-complete # The next hops of others: rotel, otelcol and Jaeger; the first time takes minutes
+	@PATH=$$PATH:$(CURDIR)/.venv/bin $(PYTHON) -c 'from bench.collector import otelcol; from rig import jaeger; otelcol.built(); jaeger.built()'
+
 # --- build -------------------------------------------------------------------------------------
 
 .PHONY: filter collector collector-static
@@ -206,7 +209,7 @@ collector-static: setup-musl ## Build the collector for an image: target/…-lin
 
 # --- use, test, measure ------------------------------------------------------------------------
 
-.PHONY: demo test test-rust test-e2e test-envoys fuzz bench bench-filter bench-collector bench-load bench-programs w3c soak lint
+.PHONY: demo test test-rust test-e2e test-envoys test-peers fuzz bench bench-filter bench-collector bench-load bench-programs w3c soak lint
 demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
 
@@ -246,7 +249,10 @@ w3c: setup-rust setup-python filter ## The official W3C Trace Context suite thro
 	@[ -n "$(SUITE)" ] $(call or_fail,say where the suite is: make w3c SUITE=path/to/trace-context)
 	@$(PYTHON) tests/w3c/run.py --suite $(SUITE)
 
-soak: setup .venv/.bench-complete filter collector ## The long forms of the end-to-end tests, and 5 minutes of each fuzz target
+test-peers: setup-python setup-peers collector ## The collector before rotel, otelcol and Jaeger: what was sent arrives behind them
+	SPANMESH_SOAK=1 $(PYTHON) -m pytest tests/e2e/test_real_next_hops.py
+
+soak: setup setup-peers filter collector ## The long forms of the end-to-end tests, the peers, and 5 minutes of each fuzz target
 	fuzz/run -max_total_time=300
 	SPANMESH_SOAK=1 $(PYTHON) -m pytest tests -m soak
 
