@@ -300,7 +300,7 @@ lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lin
 
 .PHONY: images push registry-named release clean
 images: filter collector-static ## Both images as OCI layouts, without a container engine: dist/images/{collector,filter}
-	@$(call need,python3,install Python 3.11 or newer)
+	@$(call need,python3,install Python 3.10 or newer)
 	@[ -f $(AUTHORITIES) ] $(call or_fail,no certificates at $(AUTHORITIES): install ca-certificates$(comma) or say where they are with AUTHORITIES=…)
 	@digest=$$(python3 -m images collector --binary $(STATIC_COLLECTOR) --authorities $(AUTHORITIES) \
 	  --version $(VERSION) --out dist/images/collector); \
