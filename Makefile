@@ -20,6 +20,9 @@ STATIC_COLLECTOR := $(TARGET_DIR)/$(STATIC_TARGET)/release/spanmesh-collector
 # The authorities that the collector in the image believes.
 AUTHORITIES := /etc/ssl/certs/ca-certificates.crt
 CONTAINERREGISTRY_VERSION := v0.21.9
+# Both lines of Helm; tests/rig/chart.py names the same. The second writes the golden files.
+HELM_VERSIONS := 3.21.4 4.2.4
+KUSTOMIZE_VERSION := 5.8.1
 GRPCURL_VERSION := v1.9.3
 # Not a source of load: a core of it makes some ten thousand spans a second.
 TELEMETRYGEN_VERSION := v0.161.0
@@ -70,8 +73,8 @@ help: ## List the targets
 
 # --- set-up ------------------------------------------------------------------------------------
 
-.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-go setup-registry setup-clients setup-peers
-setup: setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry setup-clients ## Install what the other targets need (quick when it is there)
+.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-go setup-registry setup-clients setup-peers setup-helm
+setup: setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry setup-clients setup-helm ## Install what the other targets need (quick when it is there)
 
 setup-rust:
 	@$(call need,cargo,install Rust from https://rustup.rs)
@@ -177,6 +180,18 @@ setup-clients: .go/bin/.grpcurl-$(GRPCURL_VERSION) .go/bin/.telemetrygen-$(TELEM
 setup-peers: setup-go .venv/.bench-complete # The next hops of others: rotel, otelcol and Jaeger; the first time takes minutes
 	@PATH=$$PATH:$(CURDIR)/.venv/bin $(PYTHON) -c 'from bench.collector import otelcol; from rig import jaeger; otelcol.built(); jaeger.built()'
 
+setup-helm: $(HELM_VERSIONS:%=.go/helm-%/helm) .go/kustomize-$(KUSTOMIZE_VERSION)/kustomize # Those that people install with
+
+.go/helm-%/helm: | setup-go
+	@echo "setup: Helm $* into $(@D)"
+	@GOBIN=$(CURDIR)/$(@D) PATH=$$PATH:$(CURDIR)/.venv/bin GOFLAGS=-p=2 nice go install \
+	  helm.sh/helm/v$(firstword $(subst ., ,$*))/cmd/helm@v$* $(call or_fail,go could not install Helm $*)
+
+.go/kustomize-%/kustomize: | setup-go
+	@echo "setup: kustomize $* into $(@D)"
+	@GOBIN=$(CURDIR)/$(@D) PATH=$$PATH:$(CURDIR)/.venv/bin GOFLAGS=-p=2 nice go install \
+	  sigs.k8s.io/kustomize/kustomize/v5@v$* $(call or_fail,go could not install kustomize $*)
+
 # --- build -------------------------------------------------------------------------------------
 
 .PHONY: filter collector collector-static
@@ -206,6 +221,10 @@ collector: ## Build the collector: target/release/spanmesh-collector
 collector-static: setup-musl ## Build the collector for an image: target/…-linux-musl/release/spanmesh-collector
 	@echo "build: the static collector"
 	@cargo build --locked --release --target $(STATIC_TARGET) -p spanmesh-collector $(call or_fail,the static collector does not build; the compiler's message is above)
+
+.PHONY: chart
+chart: setup-python setup-helm ## What the Helm chart takes from elsewhere: alerts, dashboards, schema, tables, rendered examples
+	@$(PYTHON) istio/chart/generate.py --helm .go/helm-$(lastword $(HELM_VERSIONS))/helm
 
 # --- use, test, measure ------------------------------------------------------------------------
 
@@ -293,8 +312,8 @@ lint: setup-rust setup-python ## Format, clippy with warnings denied, Python lin
 	else \
 	  echo "lint: the filter is linted natively only; clippy for $(WASM_TARGET) comes with rustup"; \
 	fi
-	$(PYTHON) -m ruff check --config tests/pyproject.toml tests envoy bench images
-	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests envoy bench images
+	$(PYTHON) -m ruff check --config tests/pyproject.toml tests envoy bench images istio
+	$(PYTHON) -m ruff format --check --config tests/pyproject.toml tests envoy bench images istio
 
 # --- release -----------------------------------------------------------------------------------
 

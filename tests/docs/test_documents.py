@@ -21,7 +21,14 @@ from rig.process import ROOT, Run, wait_for
 from rig.programs import collector_binary
 from rig.sink import Sink
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "istio/README.md"])
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "istio/README.md",
+        ROOT / "istio/chart/spanmesh/README.md",
+    ]
+)
 # The pages on the filter: its configuration, what it emits, what it takes to run it.
 CONFIGURATION, RECORDS, OPERATIONS = (
     (ROOT / "docs" / name).read_text()

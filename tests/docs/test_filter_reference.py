@@ -17,7 +17,8 @@ SOURCES = ROOT / "filter" / "src"
 DOCS = ROOT / "docs"
 SCHEMA = json.loads((ROOT / "filter" / "schema.json").read_text())
 STRING_VALUE = "type.googleapis.com/google.protobuf.StringValue"
-SHIPPED = sorted([*(ROOT / "envoy").rglob("*.yaml"), *(ROOT / "istio").rglob("*.yaml")])
+ISTIO = [path for path in (ROOT / "istio").rglob("*.yaml") if "chart" not in path.parts]
+SHIPPED = sorted([*(ROOT / "envoy").rglob("*.yaml"), *ISTIO])
 
 
 def rows(page: str, heading: str) -> Iterator[list[str]]:

@@ -25,8 +25,8 @@ from rig.process import ROOT, Run, wait_for
 from rig.programs import collector_binary, filter_module
 
 ISTIO = ROOT / "istio"
-# What is for Prometheus and for the tools of GitOps has tests of its own.
-APART = {"monitoring", "gitops"}
+# What is for Prometheus, for Helm and for the tools of GitOps has tests of its own.
+APART = {"chart", "gitops", "monitoring"}
 FILES = sorted(
     path for path in ISTIO.rglob("*.yaml") if path.relative_to(ISTIO).parts[0] not in APART
 )
