@@ -335,10 +335,14 @@ push: registry-named setup-registry images ## Push both images (REGISTRY=registr
 registry-named:
 	@[ -n "$(REGISTRY)" ] $(call or_fail,say where to: make push REGISTRY=registry.example.com/spanmesh)
 
-release: filter collector ## Versioned module, binary and Istio manifests with their digests, in dist/
+# With REGISTRY the manifests name what `make push` has pushed there.
+FROM_REGISTRY = RELEASE_OCI=oci://$(REGISTRY)/filter:$(VERSION) RELEASE_IMAGE=$(REGISTRY)/collector:$(VERSION) \
+	RELEASE_OCI_DIGEST=$$(python3 -m images digest dist/images/filter)
+
+release: filter collector $(if $(REGISTRY),images) ## Versioned module, binary and Istio manifests with their digests, in dist/ (REGISTRY=…: as pushed there)
 	@$(call need,sha256sum,install coreutils)
 	@$(call need,npm,install Node.js 20 or newer; a release has the optimized module)
-	@VERSION=$(VERSION) MODULE=$(MODULE) COLLECTOR=$(COLLECTOR) .ci/release
+	@$(if $(REGISTRY),$(FROM_REGISTRY)) VERSION=$(VERSION) MODULE=$(MODULE) COLLECTOR=$(COLLECTOR) .ci/release
 
 clean: ## Remove what was built and installed here
 	cargo clean
