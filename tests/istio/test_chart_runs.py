@@ -1,0 +1,111 @@
+"""Every collector that the Helm chart renders runs and passes spans on, and so does `helm test`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import grpc
+import pytest
+from rig import chart
+from rig.chart import EXAMPLES, of_kind
+from rig.collector import Collector
+from rig.load import spans
+from rig.otlp import TRACES
+from rig.process import Run, wait_for
+from rig.rendered import Mesh
+
+MODES = ["deployment", "statefulset", "daemonset", "sidecar", "layers"]
+NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/values.yaml"))
+CASES = [*(f"mode={mode}" for mode in MODES), *(name for name in NAMES if name != "filter-only")]
+SPANS = 3
+
+
+def start(run: Run, case: str) -> Mesh:
+    values = [EXAMPLES / case / "values.yaml"] if case in NAMES else []
+    sets = [] if values else [case]
+    found = chart.objects(chart.rendered(values, sets=sets))
+    return Mesh(run, chart.collector_configurations(found))
+
+
+def send(mesh: Mesh, name: str, numbers: range) -> set[str]:
+    """Send spans to a collector, which has to take them; return their ids."""
+    endpoint = f"127.0.0.1:{mesh.ports[name].grpc}"
+    receiver = mesh.documents[name]["receivers"]["otlp"]["protocols"]["grpc"]
+    if "tls" in receiver:
+        assert mesh.identity is not None
+        identity = mesh.identity
+        credentials = grpc.ssl_channel_credentials(
+            identity.authority.read_bytes(),
+            identity.key.read_bytes(),
+            identity.certificate.read_bytes(),
+        )
+        options = [("grpc.ssl_target_name_override", "spanmesh-collector")]
+        channel = grpc.secure_channel(endpoint, credentials, options)
+    else:
+        channel = grpc.insecure_channel(endpoint)
+    request, ids = spans(numbers)
+    with channel:
+        channel.unary_unary(TRACES.grpc_path)(request.SerializeToString(), timeout=15)
+    return {one.hex() for one in ids}
+
+
+def account(collector: Collector) -> dict[str, int]:
+    """Return the account of the spans, over all destinations."""
+    metrics = collector.metrics()
+    terms = ("accepted", "recovered", "sent", "sampled_out", "dropped", "queued")
+    return {
+        term: metrics.total(f"spanmesh_account_{term}_items", signal="traces") for term in terms
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_spans_pass(run: Run, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    monkeypatch.setenv("BACK_END_TOKEN", "secret")
+    monkeypatch.setenv("NODE_NAME", "node-1")
+    mesh = start(run, case)
+    sent: set[str] = set()
+    for number, name in enumerate(mesh.collectors):
+        sent |= send(mesh, name, range(number * SPANS, (number + 1) * SPANS))
+    assert len(sent) == SPANS * len(mesh.collectors)
+
+    last = [one for one in mesh.documents.values() if "debug" in one["exporters"]]
+    sampled = [
+        one for one in mesh.documents.values() if "probabilistic_sampler" in one["processors"]
+    ]
+    if not last:
+        wait_for(lambda: sampled or mesh.arrived() == sent, "all spans arrived")
+    for collector in mesh.collectors.values():
+        wait_for(lambda c=collector: account(c)["queued"] == 0, "nothing waits")
+        found = account(collector)
+        assert found["accepted"] >= SPANS
+        assert found["accepted"] == found["sent"] + found["sampled_out"]
+        assert (found["dropped"], found["recovered"]) == (0, 0)
+        assert not found["sampled_out"] or sampled
+
+
+@pytest.mark.parametrize("mode", ["deployment", "layers"])
+def test_what_helm_test_runs_passes(run: Run, mode: str) -> None:
+    mesh = start(run, f"mode={mode}")
+    ports = mesh.ports["spanmesh-collector"]
+    (pod,) = of_kind(chart.objects(chart.rendered(sets=[f"mode={mode}"])), "Pod")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    (container,) = pod["spec"]["containers"]
+    script = container["command"][-1]
+    host = re.search(r"^host=(\S+)$", script, re.MULTILINE)
+    assert host is not None
+    script = script.replace(host[1], "127.0.0.1")
+    for port, own in (("13133", ports.health), ("4318", ports.http), ("8888", ports.metrics)):
+        script = script.replace(f"$host:{port}", f"$host:{own}")
+
+    def ran() -> subprocess.CompletedProcess[str]:
+        argv = [*container["command"][:-1], script]
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+    done = ran()
+    assert done.returncode == 0, done.stderr
+    collector = mesh.collectors["spanmesh-collector"]
+    assert account(collector)["accepted"] == 1
+    wait_for(lambda: account(collector)["sent"] == 1, "the span went on")
+    collector.stop()
+    assert ran().returncode != 0
