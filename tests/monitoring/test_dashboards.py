@@ -65,7 +65,20 @@ TARGETS = [
         "grpc-otlp",
         pod_label_app_kubernetes_io_name="spanmesh-collector",
     ),
-    container("10.0.0.10:8888", "spanmesh-collector", "spanmesh-prom", namespace="shop"),
+    container(
+        "10.0.0.10:8888",
+        "spanmesh-collector",
+        "http-metrics",
+        namespace="shop",
+        pod_container_init="true",
+    ),
+    container(
+        "10.0.0.12:8888",
+        "collector",
+        "http-metrics",
+        pod_label_app_kubernetes_io_name="spanmesh-collector-agent",
+        pod_phase="Pending",
+    ),
     container("10.0.0.11:8888", "other", "http-metrics"),
 ]
 
