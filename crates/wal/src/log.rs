@@ -386,6 +386,13 @@ impl Log {
             first: end.records,
             salt: random(),
         };
+        if self.spares.is_empty() {
+            // What is done since the last checkpoint is there to be written over. If it cannot be had, the
+            // next checkpoint says so.
+            let active = self.active.as_ref().map(|active| active.id);
+            self.shared.lock().changed = true;
+            let _ = self.remove_done(active);
+        }
         let directory = &self.shared.directory;
         let path = id.path(directory);
         let file = match self.spares.take(&path)? {

@@ -76,6 +76,23 @@ fn what_fits_is_taken_although_something_larger_was_not() {
     assert_eq!(deliver(&log), 2);
 }
 
+/// Between two checkpoints a fast stream fills many segments, all but the last of which are done.
+#[test]
+fn done_segments_are_written_over_without_waiting_for_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("log");
+    let mut log = Log::open(&directory, options(16 << 20)).unwrap();
+    // Three records fill a segment.
+    for _ in 0..60 {
+        append(&mut log, 20_000).unwrap();
+        assert_eq!(deliver(&log), 1);
+    }
+    let segments = std::fs::read_dir(&directory).unwrap();
+    let segments =
+        segments.filter(|file| file.as_ref().unwrap().metadata().unwrap().len() > 10_000);
+    assert!(segments.count() <= 4);
+}
+
 #[test]
 fn a_directory_has_one_log_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
