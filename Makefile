@@ -73,8 +73,8 @@ help: ## List the targets
 
 # --- set-up ------------------------------------------------------------------------------------
 
-.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-go setup-registry setup-clients setup-peers setup-helm
-setup: setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry setup-clients setup-helm ## Install what the other targets need (quick when it is there)
+.PHONY: setup setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-go setup-registry setup-clients setup-peers setup-helm setup-istio
+setup: setup-rust setup-musl setup-wasm-opt setup-python setup-envoys setup-js setup-prometheus setup-registry setup-clients setup-helm setup-istio ## Install what the other targets need (quick when it is there)
 
 setup-rust:
 	@$(call need,cargo,install Rust from https://rustup.rs)
@@ -192,6 +192,12 @@ setup-helm: $(HELM_VERSIONS:%=.go/helm-%/helm) .go/kustomize-$(KUSTOMIZE_VERSION
 	@GOBIN=$(CURDIR)/$(@D) PATH=$$PATH:$(CURDIR)/.venv/bin GOFLAGS=-p=2 nice go install \
 	  sigs.k8s.io/kustomize/kustomize/v5@v$* $(call or_fail,go could not install kustomize $*)
 
+# Istio's control plane, agent and command line, built once for each machine into the user's cache.
+setup-istio: setup-go
+	@$(call debian,ip,iproute2)
+	@$(call need,unshare,install util-linux)
+	@tests/istio/build-tools >/dev/null
+
 # --- build -------------------------------------------------------------------------------------
 
 .PHONY: filter collector collector-static
@@ -228,11 +234,11 @@ chart: setup-python setup-helm ## What the Helm chart takes from elsewhere: aler
 
 # --- use, test, measure ------------------------------------------------------------------------
 
-.PHONY: demo test test-rust test-e2e test-envoys test-peers fuzz bench bench-filter bench-collector bench-load bench-programs w3c soak lint
+.PHONY: demo test test-rust test-e2e test-envoys test-istio test-peers fuzz bench bench-filter bench-collector bench-load bench-programs w3c soak lint
 demo: setup-rust setup-python filter collector ## Three services behind Envoys, a load, its traces and its account (KEEP=1: until Ctrl-C)
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
 
-test: setup filter collector images test-rust fuzz test-e2e test-envoys ## All tests: unit, property, fuzzing in short, end to end with a real Envoy
+test: setup filter collector images test-rust fuzz test-e2e test-istio test-envoys ## All tests: unit, property, fuzzing in short, end to end with a real Envoy
 
 test-rust:
 	cargo test --locked --workspace
@@ -243,7 +249,11 @@ fuzz: setup-rust ## Each fuzz target for a few seconds, the same inputs on each 
 	@fuzz/run -runs=$(FUZZ_RUNS)
 
 test-e2e:
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest tests --ignore=tests/istio
+
+test-istio: setup-istio setup-helm setup-registry setup-python filter collector ## The manifests through Istio's control plane and agent to real Envoys (builds them once, minutes)
+	@tests/istio/build-tools --test
+	$(PYTHON) -m pytest tests/istio
 
 # Beside each other, since they mostly wait: each has ports and a log of its own.
 test-envoys: setup-python setup-envoys filter collector ## The core of the end-to-end tests with older Envoys

@@ -1,0 +1,156 @@
+"""A waypoint, which no Envoy here can run: what Istio's control plane would give it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from rig.istio import manifests, workloads
+from rig.istio.control_plane import ControlPlane
+from rig.istio.manifests import Object, of_kind
+from rig.istio.proxy import COLLECTOR_CLUSTER
+from rig.istio.workloads import Workload
+from rig.process import Run
+
+WAYPOINT = Workload(
+    "waypoint",
+    "shop",
+    "10.0.0.10",
+    15008,
+    kind="waypoint",
+    labels={
+        "gateway.networking.k8s.io/gateway-name": "waypoint",
+        "gateway.istio.io/managed": "istio.io-mesh-controller",
+    },
+)
+COLLECTOR_HOST = "spanmesh-collector.observability.svc.cluster.local"
+GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "waypoint"}
+CLASS = {"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "istio-waypoint"}
+
+
+def ambient() -> list[Object]:
+    """Return a namespace with a service behind a waypoint, as Istio's ambient mode makes it."""
+    where = {"name": "waypoint", "namespace": "shop"}
+    port = {"appProtocol": "hbone", "name": "mesh", "port": 15008}
+    service = workloads.service("cart", "shop", 8080)
+    service["metadata"]["labels"] = {"istio.io/use-waypoint": "waypoint"}
+    return [
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "Gateway",
+            "metadata": where,
+            "spec": {
+                "gatewayClassName": "istio-waypoint",
+                "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}],
+            },
+            "status": {
+                "addresses": [{"type": "Hostname", "value": "waypoint.shop.svc.cluster.local"}]
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {**where, "labels": WAYPOINT.labels},
+            "spec": {
+                "clusterIP": "10.96.3.1",
+                "ports": [port],
+                "selector": {"gateway.networking.k8s.io/gateway-name": "waypoint"},
+            },
+        },
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "WorkloadEntry",
+            "metadata": {"name": "waypoint-a", "namespace": "shop"},
+            "spec": {"address": WAYPOINT.ip, "labels": WAYPOINT.labels},
+        },
+        service,
+    ]
+
+
+def plugin(**target: Any) -> Object:
+    """Return the repository's WasmPlugin, for a target."""
+    found = deepcopy(of_kind(manifests.documents("wasmplugin"), "WasmPlugin"))
+    if target:
+        found["metadata"]["namespace"] = target.pop("namespace")
+        found["spec"]["targetRefs"] = [target]
+    return found
+
+
+def chains(listeners: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the names of the HTTP filters, in their order, by listener and filter chain."""
+    found = {}
+    for listener in listeners:
+        for chain in listener.get("filterChains", []):
+            for filter_ in chain["filters"]:
+                names = [one["name"] for one in filter_["typedConfig"].get("httpFilters", [])]
+                if names:
+                    found[f"{listener['name']} {chain.get('name', '')}"] = names
+    return found
+
+
+def reference() -> Object:
+    """Return what makes the collector's cluster known to the waypoint, which is given few."""
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": {
+            "name": "spanmesh-collector",
+            "namespace": "shop",
+            "annotations": {
+                "envoyfilter.istio.io/referenced-services": f"observability/{COLLECTOR_HOST}"
+            },
+        },
+        "spec": {"targetRefs": [GATEWAY]},
+    }
+
+
+def serve(run: Run, *objects: Object) -> ControlPlane:
+    """Start a control plane for the base, the service behind a waypoint, and more."""
+    base = [workloads.PLAINTEXT, *manifests.known_to_istio(manifests.documents("base"))]
+    return ControlPlane(run, [*base, *ambient(), *objects], ambient=True)
+
+
+def filters(control_plane: ControlPlane) -> dict[str, list[str]]:
+    """Return the waypoint's HTTP filters by filter chain, those of the plugin as "spanmesh"."""
+    found = chains(control_plane.resources("listeners", WAYPOINT.node()))
+    return {
+        chain: ["spanmesh" if "spanmesh" in name else name for name in names]
+        for chain, names in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param({**GATEWAY, "namespace": "shop"}, id="Gateway"),
+        pytest.param({**CLASS, "namespace": workloads.ROOT_NAMESPACE}, id="GatewayClass"),
+    ],
+)
+def test_a_plugin_with_a_target_is_where_requests_are_read(
+    run: Run, target: dict[str, str]
+) -> None:
+    found = filters(serve(run, plugin(**target)))
+    # Not where tunnels end, which is before the requests in them are read.
+    tunnel = found.pop("connect_terminate default")
+    assert "spanmesh" not in tunnel
+    assert set(found) == {
+        "main_internal inbound-vip|8080|http|cart.shop.svc.cluster.local",
+        "main_internal direct-http",
+    }
+    for names in found.values():
+        assert names[0] == "spanmesh"
+        assert names.count("spanmesh") == 1
+
+
+def test_a_plugin_without_a_target_is_nowhere(run: Run) -> None:
+    found = filters(serve(run, plugin()))
+    assert found
+    assert not any("spanmesh" in names for names in found.values())
+
+
+@pytest.mark.parametrize("referenced", [False, True])
+def test_the_collectors_cluster_has_to_be_referenced(run: Run, referenced: bool) -> None:
+    objects = [plugin(**{**GATEWAY, "namespace": "shop"}), *([reference()] if referenced else [])]
+    clusters = serve(run, *objects).resources("clusters", WAYPOINT.node())
+    assert (COLLECTOR_CLUSTER in {one["name"] for one in clusters}) == referenced

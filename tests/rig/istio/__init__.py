@@ -1,0 +1,1 @@
+"""Istio's own programs as test tools: checks of manifests, a control plane, proxies, the agent."""
