@@ -25,7 +25,9 @@ MIB = 1 << 20
 
 def exporter(hop: Tally, **more: Any) -> dict[str, Any]:
     """Return a pipeline's one exporter, with the default queue and the default retries."""
-    return {"otlp_grpc": {"endpoint": f"127.0.0.1:{hop.port}", "tls": {"insecure": True}, **more}}
+    # On a busy machine a server in Python takes its time, and must not be asked twice for that.
+    options = {"tls": {"insecure": True}, "timeout": "60s"}
+    return {"otlp_grpc": {"endpoint": f"127.0.0.1:{hop.port}", **options, **more}}
 
 
 def check(hop: Tally, load: BulkLoad) -> None:
@@ -107,7 +109,11 @@ def test_an_outage_at_a_steady_rate_costs_nothing(
         record_property("peak_mb", collector.process.peak_bytes // 1_000_000)
         assert not load.refused
         wait_for(lambda: settled(collector, load.spans), "everything was delivered", 120)
-        check(hop, load)
+        # A server that goes may have taken what it did not answer any more.
+        record_property("duplicates", hop.total - hop.distinct)
+        assert not load.unanswered
+        assert 0 not in hop.times(load.acknowledged)
+        assert hop.distinct == load.spans
         assert collector.stop() == 0
     finally:
         hop.stop()
