@@ -27,8 +27,8 @@ from rig.prometheus import Prometheus
 from rig.sink import Sink
 
 AGENT = (Path(__file__).parent / "agent.prom").read_text()
-"""What an agent of Istio serves beside Envoy's statistics. There is none here: this was recorded from
-a real one, `pilot-agent` with two modules, of which the registry had one."""
+"""What an agent of Istio serves beside Envoy's statistics. There is none here: this was recorded
+from a real one, `pilot-agent` with two modules, of which the registry had one."""
 
 POD = {"__meta_kubernetes_pod_phase": "Running", "__meta_kubernetes_namespace": "observability"}
 PROXY_ADDRESS = "10.0.0.7"
