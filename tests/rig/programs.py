@@ -46,7 +46,7 @@ def image_layout(name: str) -> Path:
 
 def go_tool(name: str) -> Path:
     """Return a program that `go install` has built, such as `crane` or `grpcurl`."""
-    path = ROOT / ".go" / "bin" / name
+    path = Path(os.environ.get("SPANMESH_GO_TOOLS", ROOT / ".go")) / "bin" / name
     if not path.exists():
         raise RigError(f"no {name} at {path}: run `make setup`")
     return path
