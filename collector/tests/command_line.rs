@@ -188,8 +188,6 @@ fn a_hangup_takes_over_what_the_file_says_now() {
     std::fs::write(file.path(), CONFIG.replace("normal", "basic")).unwrap();
     running.signal("HUP");
     while !running.next_line().contains("the new configuration runs") {}
-    // The former receivers take connections until they have left, a second later at most.
-    std::thread::sleep(Duration::from_millis(1500));
     post();
 
     std::fs::write(file.path(), CONFIG.replace("verbosity", "verbose")).unwrap();
@@ -231,6 +229,59 @@ fn a_hangup_takes_over_what_the_file_says_now() {
         lines[1..].iter().all(|line| !line.contains("GET /cart")),
         "{output}"
     );
+}
+
+#[test]
+fn a_hangup_changes_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let logs = |options: &str| {
+        CONFIG.replace(
+            "telemetry:\n",
+            &format!("telemetry:\n    logs: {options}\n"),
+        )
+    };
+    let file = config(CONFIG);
+    let mut running = Running::start(file.path());
+    let json = "{encoding: json, initial_fields: {pod: a}}";
+    std::fs::write(file.path(), logs(json)).unwrap();
+    running.signal("HUP");
+    let line = loop {
+        let line = running.next_line();
+        if line.contains("the new configuration runs") {
+            break line;
+        }
+    };
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["pod"], "a");
+    // A place that cannot be written to is refused, and changes nothing.
+    let nowhere = format!("{{output_paths: ['{}/x/y']}}", path.display());
+    std::fs::write(file.path(), logs(&nowhere)).unwrap();
+    running.signal("HUP");
+    while !running.next_line().contains("cannot write to") {}
+    let to_file = format!("{{level: warn, output_paths: ['{}']}}", path.display());
+    std::fs::write(file.path(), logs(&to_file)).unwrap();
+    running.signal("HUP");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !path.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::fs::write(file.path(), CONFIG.replace("verbosity", "verbose")).unwrap();
+    let written = || std::fs::read_to_string(&path).unwrap_or_default();
+    while !written().contains("the former configuration runs on") && Instant::now() < deadline {
+        running.signal("HUP");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(
+        written().contains("unknown key \"verbose\""),
+        "{}",
+        written()
+    );
+    running.signal("TERM");
+    let (code, _, log) = running.end();
+    assert_eq!(code, Some(0));
+    assert!(!log.contains("stopping"), "{log}");
+    assert!(!written().contains("stopping"), "{}", written());
 }
 
 #[test]

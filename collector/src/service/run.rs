@@ -17,6 +17,7 @@ use super::self_export::{Push, Pushing};
 use super::shared::Shared;
 use crate::config::Problems;
 use crate::pipeline::{Phase, Ports, StartError};
+use crate::telemetry::logs::Style;
 
 /// A running collector.
 pub struct Service {
@@ -90,11 +91,14 @@ impl Service {
         for warning in plan.warnings() {
             warn!("{warning}");
         }
+        let style = Style::new(&plan.telemetry.logs);
+        let style = style.map_err(|error| Failure::Refused(StartError(error)))?;
         let (pushes, resource) = self_metrics(&mut plan);
         let pushing = start_pushes(pushes, &resource, &self.shared).map_err(Failure::Refused)?;
         let prepared = Prepared::new(plan, &mut self.shared, &self.running).await;
         let prepared = prepared.map_err(Failure::Refused)?;
         let next = prepared.start(&self.shared, &mut self.running).await?;
+        style.apply();
         let before = std::mem::replace(&mut self.running, next);
         for former in std::mem::replace(&mut self.pushing, pushing) {
             self.retiring.spawn(former.stop());

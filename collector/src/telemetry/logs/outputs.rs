@@ -4,10 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use tracing_subscriber::fmt::MakeWriter;
-
 /// All places that every line goes to. Clones are the same places.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Outputs(Arc<Vec<Output>>);
 
 #[derive(Debug)]
@@ -39,16 +37,8 @@ impl Outputs {
     }
 }
 
-impl<'a> MakeWriter<'a> for Outputs {
-    type Writer = &'a Self;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        self
-    }
-}
-
 /// A line comes as a whole, so that lines of several threads do not mix.
-impl Write for &Outputs {
+impl Write for Outputs {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         for output in self.0.iter() {
             // One that fails does not keep the others from getting the line.
@@ -75,8 +65,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log").display().to_string();
         for line in ["a\n", "b\n"] {
-            let outputs = Outputs::open(std::slice::from_ref(&path)).unwrap();
-            outputs.make_writer().write_all(line.as_bytes()).unwrap();
+            let mut outputs = Outputs::open(std::slice::from_ref(&path)).unwrap();
+            outputs.write_all(line.as_bytes()).unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\nb\n");
         let nowhere = format!("{path}/x");

@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::Event;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber};
-use tracing_subscriber::layer::{Context, Filter};
 
 use super::options::Sampling;
 
@@ -54,8 +53,20 @@ impl Sampler {
         }
     }
 
+    /// Whether one more line is written. If not, it is counted.
+    pub(super) fn takes(&self, event: &Event<'_>) -> bool {
+        let mut likeness = Likeness(DefaultHasher::new());
+        event.metadata().callsite().hash(&mut likeness.0);
+        event.record(&mut likeness);
+        let takes = self.takes_one_of(likeness.0.finish(), Instant::now());
+        if !takes {
+            SUPPRESSED.fetch_add(1, Ordering::Relaxed);
+        }
+        takes
+    }
+
     /// Whether one more line of a kind is written.
-    fn takes(&self, kind: u64, now: Instant) -> bool {
+    fn takes_one_of(&self, kind: u64, now: Instant) -> bool {
         let Some(Sampling {
             tick,
             initial,
@@ -85,23 +96,6 @@ impl Sampler {
     }
 }
 
-impl<S: Subscriber> Filter<S> for Sampler {
-    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        true
-    }
-
-    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        let mut likeness = Likeness(DefaultHasher::new());
-        event.metadata().callsite().hash(&mut likeness.0);
-        event.record(&mut likeness);
-        let takes = self.takes(likeness.0.finish(), Instant::now());
-        if !takes {
-            SUPPRESSED.fetch_add(1, Ordering::Relaxed);
-        }
-        takes
-    }
-}
-
 // === impl Likeness ===
 
 impl Visit for Likeness {
@@ -115,8 +109,8 @@ impl Visit for Likeness {
 
 #[cfg(test)]
 mod tests {
-    use tracing_subscriber::Layer as _;
-    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing::Subscriber;
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
     use super::*;
 
@@ -130,34 +124,37 @@ mod tests {
     fn the_first_lines_are_written_and_every_so_many_th_later() {
         let sampler = Sampler::new(Some(SAMPLING));
         let start = Instant::now();
-        let taken = |now| (0..9).filter(|_| sampler.takes(1, now)).count();
+        let taken = |now| (0..9).filter(|_| sampler.takes_one_of(1, now)).count();
         assert_eq!(taken(start), 4);
-        assert!(sampler.takes(2, start), "another kind");
+        assert!(sampler.takes_one_of(2, start), "another kind");
         assert_eq!(taken(start + SAMPLING.tick), 4, "in the next interval");
         let only = Sampler::new(Some(Sampling {
             thereafter: 0,
             ..SAMPLING
         }));
-        assert_eq!((0..9).filter(|_| only.takes(1, start)).count(), 2);
+        assert_eq!((0..9).filter(|_| only.takes_one_of(1, start)).count(), 2);
         let off = Sampler::new(None);
-        assert_eq!((0..9).filter(|_| off.takes(1, start)).count(), 9);
+        assert_eq!((0..9).filter(|_| off.takes_one_of(1, start)).count(), 9);
     }
 
     /// Counts what comes through.
-    #[derive(Clone, Default)]
-    struct Lines(std::sync::Arc<AtomicU64>);
+    #[derive(Clone)]
+    struct Lines(std::sync::Arc<(Sampler, AtomicU64)>);
 
     impl<S: Subscriber> tracing_subscriber::Layer<S> for Lines {
-        fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let (sampler, lines) = &*self.0;
+            if sampler.takes(event) {
+                lines.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
     #[test]
     fn lines_about_different_components_do_not_keep_each_other_quiet() {
-        let lines = Lines::default();
-        let layer = lines.clone().with_filter(Sampler::new(Some(SAMPLING)));
-        let subscriber = tracing_subscriber::registry().with(layer);
+        let sampler = Sampler::new(Some(SAMPLING));
+        let lines = Lines(std::sync::Arc::new((sampler, AtomicU64::new(0))));
+        let subscriber = tracing_subscriber::registry().with(lines.clone());
         let before = suppressed();
         tracing::subscriber::with_default(subscriber, || {
             for exporter in ["a", "b"] {
@@ -166,7 +163,7 @@ mod tests {
                 }
             }
         });
-        assert_eq!(lines.0.load(Ordering::Relaxed), 4);
+        assert_eq!(lines.0.1.load(Ordering::Relaxed), 4);
         assert!(suppressed() >= before + 4);
     }
 }
