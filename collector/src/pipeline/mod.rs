@@ -14,6 +14,7 @@ mod budget;
 mod client;
 mod component;
 mod destination;
+mod flow;
 mod gate;
 mod hold;
 mod intake;
@@ -50,6 +51,7 @@ pub use self::component::{
     ReceiverConfig, ReceiverContext, ReceiverFactory, Stage, StartError,
 };
 pub use self::destination::{Destination, Phase};
+pub use self::flow::{Flow, FlowTotals};
 pub use self::gate::Gate;
 pub use self::hold::Hold;
 pub use self::intake::{Intake, Intakes, Overload, Refusal};

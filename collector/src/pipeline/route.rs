@@ -6,6 +6,7 @@ use std::sync::Arc;
 use spanmesh_otlp::Signal;
 
 use super::component::Processor;
+use super::flow::{Flow, FlowTotals};
 use super::limiter::Limiter;
 use super::payload::Payload;
 use super::queue::Lane;
@@ -22,6 +23,8 @@ pub struct Route {
     pub onward: Vec<Self>,
     /// What limits the memory that its payloads take up, if the configuration says so.
     pub limiter: Option<Limiter>,
+    /// What flows through it.
+    pub flow: Arc<Flow>,
 }
 
 /// A processor in its place.
@@ -38,16 +41,9 @@ pub struct Step {
 pub(super) struct Passage<'a> {
     /// What goes into which queue.
     pub(super) entries: Vec<(&'a Lane, Payload)>,
-    left_out: Vec<LeftOut<'a>>,
+    flows: Vec<(&'a Route, FlowTotals)>,
     /// The processors that it went through, with the items before and after.
     counts: Vec<(&'a Step, u64, u64)>,
-}
-
-/// Items that the processors of a pipeline took out of a payload.
-struct LeftOut<'a> {
-    route: &'a Route,
-    sampled_out: u64,
-    dropped: u64,
 }
 
 // === impl Route ===
@@ -55,25 +51,23 @@ struct LeftOut<'a> {
 impl Route {
     /// Sends a payload through the processors and on to wherever it goes.
     pub(super) fn send<'a>(&'a self, payload: Payload, passage: &mut Passage<'a>) {
-        let mut left_out = LeftOut {
-            route: self,
-            sampled_out: 0,
-            dropped: 0,
+        let mut flow = FlowTotals {
+            received: payload.items(),
+            ..FlowTotals::default()
         };
         let mut current = Some(payload);
         for step in &self.steps {
             let Some(payload) = current.take() else { break };
             let before = payload.items();
             let processed = step.processor.process(payload);
-            left_out.sampled_out += processed.sampled_out;
-            left_out.dropped += processed.dropped;
+            flow.sampled_out += processed.sampled_out;
+            flow.dropped += processed.dropped;
             current = processed.payload;
             let after = current.as_ref().map_or(0, Payload::items);
             passage.counts.push((step, before, after));
         }
-        if left_out.sampled_out + left_out.dropped > 0 {
-            passage.left_out.push(left_out);
-        }
+        flow.handed_on = current.as_ref().map_or(0, Payload::items);
+        passage.flows.push((self, flow));
         let Some(payload) = current else { return };
         let lanes = self.lanes.iter().map(|lane| (lane, payload.clone()));
         passage.entries.extend(lanes);
@@ -163,13 +157,11 @@ impl Passage<'_> {
 
     /// Accounts for what the processors did.
     pub(super) fn settle(self, signal: Signal) {
-        for left_out in self.left_out {
-            let LeftOut {
-                route,
-                sampled_out,
-                dropped,
-            } = left_out;
-            route.left_out(signal, sampled_out, dropped);
+        for (route, items) in self.flows {
+            route.flow.add(items);
+            if items.sampled_out + items.dropped > 0 {
+                route.left_out(signal, items.sampled_out, items.dropped);
+            }
         }
         for (step, before, after) in self.counts {
             step.incoming.add(before);

@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use spanmesh_otlp::Signal;
 use tracing::{info, warn};
 
-use crate::pipeline::{DropReason, Layout, Totals};
+use crate::pipeline::{DropReason, FlowTotals, Layout, Totals};
 
 /// Where everything went that the collector ever took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FinalAccount {
     /// By destination and signal; only those that something was taken for.
     pub destinations: Vec<(String, Signal, Totals)>,
+    /// By pipeline; only those that something came into.
+    pub pipelines: Vec<(String, Signal, FlowTotals)>,
     /// Items that receivers took. Each is accepted once by every destination of its pipelines.
     pub received: u64,
     /// Items that receivers told their clients to keep for the moment.
@@ -40,9 +42,26 @@ impl FinalAccount {
         sums
     }
 
-    /// Writes a line for every destination and one for the sum into the log, and warns of what the
+    /// Writes a line for every pipeline and destination and one for the sum into the log, and warns of what the
     /// stop itself has cost. `layout` tells which pipelines lead to a destination.
     pub(super) fn log(&self, layout: &Layout) {
+        for (pipeline, signal, flow) in &self.pipelines {
+            let FlowTotals {
+                received,
+                handed_on,
+                sampled_out,
+                dropped,
+            } = flow;
+            info!(
+                pipeline,
+                signal = signal.name(),
+                received,
+                handed_on,
+                sampled_out,
+                dropped,
+                "account of a pipeline: received = handed_on + sampled_out + dropped"
+            );
+        }
         for (exporter, signal, totals) in &self.destinations {
             let signal = signal.name();
             let items = totals.dropped_for(DropReason::Shutdown);

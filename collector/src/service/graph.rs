@@ -8,7 +8,7 @@ use spanmesh_otlp::Signal;
 use super::plan::Pipeline;
 use crate::config::ComponentId;
 use crate::pipeline::{
-    Batching, Budget, BuildContext, ConnectorConfig, Destination, Limiter, Pressure,
+    Batching, Budget, BuildContext, ConnectorConfig, Destination, Flow, Limiter, Pressure,
     ProcessorConfig, Route, Stage, Step,
 };
 
@@ -28,6 +28,7 @@ struct Node {
     steps: Vec<Step>,
     batching: Option<Batching>,
     limiter: Option<Limiter>,
+    flow: Arc<Flow>,
 }
 
 // === impl Graph ===
@@ -123,6 +124,7 @@ impl Graph {
             lanes,
             onward,
             limiter: node.limiter.clone(),
+            flow: node.flow.clone(),
         }
     }
 }
@@ -135,13 +137,14 @@ impl Node {
         configs: &BTreeMap<ComponentId, Box<dyn ProcessorConfig>>,
         context: &BuildContext,
     ) -> Self {
+        let (name, signal) = (&pipeline.name, pipeline.signal);
         let mut node = Self {
+            flow: (context.accounts).of_pipeline(name, signal, &context.registry),
             pipeline,
             steps: Vec::new(),
             batching: None,
             limiter: None,
         };
-        let signal = node.pipeline.signal;
         for id in &node.pipeline.processors {
             let Some(config) = configs.get(id) else {
                 continue;

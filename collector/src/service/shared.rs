@@ -61,9 +61,15 @@ impl Shared {
                 }
             }
         }
-        for (accepted, refused) in &self.intakes {
-            sums.received += accepted.get();
-            sums.refused += refused.get();
+        for (pipeline, signal, items) in self.accounts.flows() {
+            if items.received > 0 {
+                sums.pipelines.push((pipeline, signal, items));
+            }
+        }
+        for intakes in self.intakes.values() {
+            let (accepted, refused) = intakes.totals();
+            sums.received += accepted;
+            sums.refused += refused;
         }
         sums
     }

@@ -150,6 +150,10 @@ pub fn assert_balanced(account: &FinalAccount) {
 
 /// The same where something stays queued on disk.
 pub fn assert_settled(account: &FinalAccount) {
+    for (pipeline, signal, flow) in &account.pipelines {
+        let out = flow.handed_on + flow.sampled_out + flow.dropped;
+        assert_eq!(flow.received, out, "{pipeline} {signal}: {flow:?}");
+    }
     for (id, signal, totals) in &account.destinations {
         let out = totals.sent + totals.sampled_out + totals.dropped_total() + totals.queued;
         let entered = totals.accepted + totals.recovered;
