@@ -7,6 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
 use support::sink::GrpcSink;
@@ -38,6 +43,21 @@ fn sections(timeout: &str, exporters: &[(&str, std::net::SocketAddr)]) -> String
     text
 }
 
+/// The same for one exporter with its queue on disk.
+fn stored(folder: &std::path::Path, address: std::net::SocketAddr) -> String {
+    let storage = format!(
+        "extensions:\n  file_storage: {{directory: '{}'}}\n",
+        folder.display()
+    );
+    let text = sections("1ms", &[("x", address)])
+        .replace(
+            "    retry_on_failure",
+            "    sending_queue: {storage: file_storage}\n    retry_on_failure",
+        )
+        .replace("service:\n", "service:\n  extensions: [file_storage]\n");
+    storage + &text
+}
+
 /// Ten spans by the number of their request.
 fn ids(request: u64) -> std::ops::Range<u64> {
     request * 10..request * 10 + 10
@@ -54,8 +74,13 @@ fn may_be_sent_again(status: &Status) -> bool {
 }
 
 /// Sends over one gRPC connection until told to stop, each request again until it is taken. Any other
-/// failure than one that allows for that is the test's.
-async fn export(endpoint: String, first: u64, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
+/// failure than one that `allows` for that is the test's.
+async fn export(
+    endpoint: String,
+    first: u64,
+    stop: Arc<AtomicBool>,
+    allows: fn(&Status) -> bool,
+) -> BTreeSet<u64> {
     let mut client = TraceServiceClient::connect(endpoint).await.unwrap();
     let mut taken = BTreeSet::new();
     let mut request = first;
@@ -65,13 +90,41 @@ async fn export(endpoint: String, first: u64, stop: Arc<AtomicBool>) -> BTreeSet
                 taken.extend(ids(request));
                 request += 1;
             }
-            Err(status) => assert!(may_be_sent_again(&status), "{status:?}"),
+            Err(status) => assert!(allows(&status), "{status:?}"),
         }
     }
     taken
 }
 
-/// The same over HTTP, each request over a connection of its own, none of which may be refused.
+/// The same over one HTTP connection, which may not be closed.
+async fn post_on(
+    address: std::net::SocketAddr,
+    first: u64,
+    stop: Arc<AtomicBool>,
+) -> BTreeSet<u64> {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut taken = BTreeSet::new();
+    let mut request = first;
+    while !stop.load(Ordering::Relaxed) {
+        let body = traces(ids(request)).encode_to_vec();
+        let post = Request::post("/v1/traces")
+            .header("host", "collector")
+            .header("content-type", "application/x-protobuf")
+            .body(Full::<Bytes>::new(body.into()))
+            .unwrap();
+        sender.ready().await.expect("the connection was closed");
+        let answer = sender.send_request(post).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer.into_body().collect().await.unwrap();
+        taken.extend(ids(request));
+        request += 1;
+    }
+    taken
+}
+
+/// The same, each request over a connection of its own, none of which may be refused.
 async fn post(url: String, first: u64, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
     let mut taken = BTreeSet::new();
     let mut request = first;
@@ -89,7 +142,7 @@ async fn post(url: String, first: u64, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_while_configurations_change_under_load() {
+async fn no_request_fails_while_what_is_behind_the_receiver_changes() {
     let (first, second) = (GrpcSink::default(), GrpcSink::default());
     let (to_first, to_second) = (first.serve().await, second.serve().await);
     let mut collector = Collector::start(&sections("5ms", &[("a", to_first)])).await;
@@ -100,12 +153,14 @@ async fn nothing_is_lost_while_configurations_change_under_load() {
     let stop = Arc::new(AtomicBool::new(false));
     let mut clients = JoinSet::new();
     for client in 0..4 {
-        clients.spawn(export(collector.grpc(), client * 1_000_000, stop.clone()));
+        let first = client * 1_000_000;
+        clients.spawn(export(collector.grpc(), first, stop.clone(), |_| false));
     }
     for client in 4..6 {
-        let url = format!("http://{}/v1/traces", addresses.1);
-        clients.spawn(post(url, client * 1_000_000, stop.clone()));
+        clients.spawn(post_on(addresses.1, client * 1_000_000, stop.clone()));
     }
+    let url = format!("http://{}/v1/traces", addresses.1);
+    clients.spawn(post(url, 6_000_000, stop.clone()));
     // The batches change, the destination changes, it moves, another one comes and goes.
     for (timeout, exporters) in [
         ("1ms", vec![("a", to_first)]),
@@ -136,6 +191,64 @@ async fn nothing_is_lost_while_configurations_change_under_load() {
     assert_eq!(arrived, taken);
     assert_eq!(account.received, taken.len() as u64);
     assert_eq!(account.totals().dropped_total(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_while_a_queue_on_disk_is_handed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (GrpcSink::default(), GrpcSink::default());
+    let (to_first, to_second) = (first.serve().await, second.serve().await);
+    let mut collector = Collector::start(&stored(folder.path(), to_first)).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for client in 0..2 {
+        let first = client * 1_000_000;
+        clients.spawn(export(collector.grpc(), first, stop.clone(), |_| false));
+    }
+    let http = collector.address("otlp", "http");
+    clients.spawn(post_on(http, 2_000_000, stop.clone()));
+    for address in [to_second, to_first, to_second] {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(collector.reload(&stored(folder.path(), address)).await);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stop.store(true, Ordering::Relaxed);
+    let taken: BTreeSet<u64> = clients.join_all().await.into_iter().flatten().collect();
+    let account = collector.stop(DRAIN).await;
+    let mut arrived: BTreeSet<u64> = distinct_ids(&first.spans());
+    arrived.extend(distinct_ids(&second.spans()));
+    assert_eq!(arrived, taken);
+    assert_eq!(account.received, taken.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_the_receiver_itself_changes() {
+    let sink = GrpcSink::default();
+    let sections = sections("5ms", &[("a", sink.serve().await)]);
+    let mut collector = Collector::start(&sections).await;
+    let http = collector.address("otlp", "http");
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for client in 0..2 {
+        let first = client * 1_000_000;
+        let endpoint = collector.grpc();
+        clients.spawn(export(endpoint, first, stop.clone(), may_be_sent_again));
+    }
+    let url = format!("http://{http}/v1/traces");
+    clients.spawn(post(url, 2_000_000, stop.clone()));
+    for mebibytes in [10, 20, 30] {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let option = format!("grpc: {{max_recv_msg_size_mib: {mebibytes}, ");
+        let receiver = support::RECEIVER.replace("grpc: {", &option);
+        assert!(collector.reload_with(&receiver, &sections).await);
+        assert_eq!(collector.address("otlp", "http"), http);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stop.store(true, Ordering::Relaxed);
+    let taken: BTreeSet<u64> = clients.join_all().await.into_iter().flatten().collect();
+    let account = collector.stop(DRAIN).await;
+    assert_eq!(distinct_ids(&sink.spans()), taken);
+    assert_eq!(account.received, taken.len() as u64);
 }
 
 #[tokio::test]
@@ -281,19 +394,7 @@ async fn what_waits_on_disk_goes_to_the_destination_as_it_is_configured_now() {
     let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let down = reserved.local_addr().unwrap();
     drop(reserved);
-    let stored = |address| {
-        let storage = format!(
-            "extensions:\n  file_storage: {{directory: '{}'}}\n",
-            folder.path().display()
-        );
-        let text = sections("1ms", &[("x", address)])
-            .replace(
-                "    retry_on_failure",
-                "    sending_queue: {storage: file_storage}\n    retry_on_failure",
-            )
-            .replace("service:\n", "service:\n  extensions: [file_storage]\n");
-        storage + &text
-    };
+    let stored = |address| stored(folder.path(), address);
     let mut collector = Collector::start(&stored(down)).await;
     collector.post_traces(traces(0..50).encode_to_vec()).await;
     // The same again: the queue stays open.

@@ -116,6 +116,10 @@ pub trait Receiver: Send {
     /// Where it listens, by transport.
     fn addresses(&self) -> Vec<(&'static str, SocketAddr)>;
 
+    /// Another configuration says the same of it: it goes on, keeps its `ports`, and reads the files
+    /// again that it names.
+    fn keep(&self, ports: &Ports);
+
     /// Accepts nothing more, and returns when what was begun is answered or given up.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;
 

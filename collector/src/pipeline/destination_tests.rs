@@ -3,7 +3,7 @@
 use super::super::budget::Budget;
 use super::super::component::BoxFuture;
 use super::super::gate::Gate;
-use super::super::intake::Intake;
+use super::super::intake::{Intakes, Pipelines};
 use super::super::payload::Payload;
 use super::super::route::Route;
 use super::*;
@@ -57,14 +57,13 @@ async fn a_delivery_that_panics_does_not_end_its_consumer() {
         steps: Vec::new(),
         onward: Vec::new(),
         limiter: None,
+        flow: Arc::default(),
         lanes: vec![destination.lane(Signal::Traces, None)],
     };
-    let intake = Intake::new(
-        Signal::Traces,
-        vec![route],
-        Budget::new(1_000_000),
-        Gate::new(),
-    );
+    let intakes = Intakes::default();
+    let pipelines = Pipelines::new(vec![route], Budget::new(1_000_000), Gate::new());
+    intakes.lead_to(Signal::Traces, Some(pipelines));
+    let intake = intakes.get(Signal::Traces).unwrap();
     let mut tasks = destination.start().unwrap();
     for _ in 0..2 {
         intake.admit(payload(), intake.hold()).await.unwrap();

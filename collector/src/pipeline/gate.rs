@@ -14,6 +14,8 @@ pub struct Gate {
     /// Nobody waits for room any more.
     hurried: AtomicBool,
     closed: AtomicBool,
+    /// Whether another gate opens in its place.
+    has_successor: AtomicBool,
     /// How many are between the gate and the queues.
     inside: AtomicUsize,
     changed: Notify,
@@ -56,6 +58,17 @@ impl Gate {
         self.closed.store(true, Ordering::SeqCst);
         self.changed.notify_waiters();
         self.until(|| self.inside.load(Ordering::SeqCst) == 0).await;
+    }
+
+    /// The same, where another gate opens soon: nobody who comes too late need be sent away.
+    pub async fn hand_over(&self) {
+        self.has_successor.store(true, Ordering::SeqCst);
+        self.close().await;
+    }
+
+    /// Whether another gate opens in its place.
+    pub(super) fn has_successor(&self) -> bool {
+        self.has_successor.load(Ordering::SeqCst)
     }
 
     /// Waits until waiting is over.

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use super::budget::{Budget, Reservation};
-use super::intake::{Overload, Refusal};
+use super::intake::{Overload, Refusal, RequestMetrics};
 use super::limiter::Limiter;
-use crate::telemetry::Counter;
 
 /// What a request takes up of the memory budget so far. Grows while the request is being read and
 /// is handed on with the payload.
@@ -18,8 +17,7 @@ pub struct Hold {
     /// The most that may be reserved by everybody.
     limit: u64,
     limiter: Option<Limiter>,
-    /// Counts the requests that were not read to their end.
-    overloaded: Counter,
+    metrics: Arc<RequestMetrics>,
 }
 
 // === impl Hold ===
@@ -28,13 +26,13 @@ impl Hold {
     pub(super) fn new(
         memory: &Arc<Budget>,
         limiter: Option<&Limiter>,
-        overloaded: Counter,
+        metrics: Arc<RequestMetrics>,
     ) -> Self {
         Self {
             reservation: memory.empty(),
             limit: limiter.map_or(memory.limit(), |limiter| limiter.limits().hard),
             limiter: limiter.cloned(),
-            overloaded,
+            metrics,
         }
     }
 
@@ -45,7 +43,7 @@ impl Hold {
     pub fn resize(&mut self, bytes: u64) -> Result<(), Refusal> {
         let resized = self.fit(bytes);
         if matches!(resized, Err(Refusal::Overloaded { .. })) {
-            self.overloaded.add(1);
+            self.metrics.overloaded();
         }
         resized
     }

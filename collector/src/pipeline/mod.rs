@@ -54,7 +54,7 @@ pub use self::destination::{Destination, Phase};
 pub use self::flow::{Flow, FlowTotals};
 pub use self::gate::Gate;
 pub use self::hold::Hold;
-pub use self::intake::{Intake, Intakes, Overload, Refusal};
+pub use self::intake::{Intake, Intakes, Overload, Pipelines, Refusal};
 pub use self::limiter::{Limiter, MemoryLimits, Pressure};
 pub use self::memory::{default_limit, total};
 pub use self::options::{

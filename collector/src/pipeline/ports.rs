@@ -81,6 +81,17 @@ impl Ports {
         }
     }
 
+    /// Leaves the socket at `path` with the one who has it open already.
+    pub fn keep_socket(&self, path: &Path) {
+        let mut state = self.lock();
+        let is_here =
+            |socket: &Weak<BoundSocket>| socket.upgrade().is_some_and(|open| open.path == path);
+        if let Some(index) = state.inherited_sockets.iter().position(is_here) {
+            let socket = state.inherited_sockets.swap_remove(index);
+            state.open_sockets.push(socket);
+        }
+    }
+
     /// Notes a port that is open now.
     pub fn opened(&self, owner: &str, endpoint: &str, listener: &Arc<TcpListener>) {
         self.lock().open.push(Port {

@@ -89,6 +89,11 @@ impl Route {
         self.lanes.iter().any(Lane::is_stored) || self.onward.iter().any(Self::stores)
     }
 
+    /// Whether clients may have to wait for room in a queue.
+    pub(super) fn waits(&self) -> bool {
+        self.lanes.iter().any(Lane::waits) || self.onward.iter().any(Self::waits)
+    }
+
     /// Accounts for items that will not come to any destination behind this pipeline.
     fn left_out(&self, signal: Signal, sampled_out: u64, dropped: u64) {
         for lane in &self.lanes {

@@ -114,9 +114,9 @@ impl Service {
     /// Where it listens: the name of the component, the transport, the address.
     pub fn addresses(&self) -> Vec<(String, &'static str, SocketAddr)> {
         let mut addresses = Vec::new();
-        for (id, receiver) in &self.running.receivers {
-            for (transport, address) in receiver.addresses() {
-                addresses.push((id.clone(), transport, address));
+        for (id, receiving) in &self.running.receivers {
+            for (transport, address) in receiving.receiver.addresses() {
+                addresses.push((id.to_string(), transport, address));
             }
         }
         for (id, running) in &self.running.extensions {

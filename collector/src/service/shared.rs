@@ -1,14 +1,16 @@
 //! What outlives a configuration: metrics, the memory budget, and the accounts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spanmesh_otlp::Signal;
 
 use super::final_account::FinalAccount;
+use crate::config::ComponentId;
 use crate::pipeline::{
-    Accounts, Budget, BuildContext, Ports, Readiness, Status, default_limit, total,
+    Accounts, Budget, BuildContext, Intakes, Ports, Readiness, Status, default_limit, total,
 };
-use crate::telemetry::{Counter, Registry, register_process};
+use crate::telemetry::{Registry, register_process};
 
 /// See the module.
 pub(super) struct Shared {
@@ -17,8 +19,8 @@ pub(super) struct Shared {
     pub(super) readiness: Readiness,
     pub(super) status: Status,
     accounts: Accounts,
-    /// What every intake that there ever was has accepted and refused.
-    pub(super) intakes: Vec<(Counter, Counter)>,
+    /// The intakes of every receiver that there ever was, which those of the same name share.
+    pub(super) intakes: BTreeMap<ComponentId, Intakes>,
 }
 
 // === impl Shared ===
@@ -31,7 +33,7 @@ impl Shared {
             readiness: Readiness::default(),
             status: Status::default(),
             accounts: Accounts::default(),
-            intakes: Vec::new(),
+            intakes: BTreeMap::new(),
         };
         register_process(&shared.registry);
         shared.register_memory();

@@ -67,13 +67,25 @@ impl<T> Reloading<T> {
         let due = self
             .interval
             .is_some_and(|interval| state.checked.elapsed() >= interval);
-        if !due || self.files.is_empty() {
-            return state.value.clone();
+        if due {
+            self.look(&mut state);
+        }
+        state.value.clone()
+    }
+
+    /// Looks at the files now, whatever the interval is.
+    pub fn reread(&self) {
+        self.look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn look(&self, state: &mut State<T>) {
+        if self.files.is_empty() {
+            return;
         }
         state.checked = Instant::now();
         let contents = read(&self.files);
         if contents == state.contents {
-            return state.value.clone();
+            return;
         }
         match (self.make)() {
             Ok(value) => {
@@ -87,7 +99,6 @@ impl<T> Reloading<T> {
                 }
             }
         }
-        state.value.clone()
     }
 }
 

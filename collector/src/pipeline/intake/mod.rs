@@ -1,196 +1,78 @@
 //! The entrance of the pipelines.
+//!
+//! A receiver that a new configuration does not change goes on as it is, with its connections and
+//! with the requests that it is reading. Only its entrances lead elsewhere from then on, and a payload
+//! that finds the pipelines of the former configuration closed goes to those of the new one.
 
-use std::fmt;
+mod entrance;
+mod metrics;
+mod refusal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use spanmesh_otlp::Signal;
 use spanmesh_wal::AppendError;
 
+pub use self::entrance::{Intakes, Pipelines};
+pub(super) use self::metrics::RequestMetrics;
+pub use self::refusal::{Overload, Refusal};
+
+use self::entrance::Entrance;
 use super::account::DropReason;
-use super::budget::Budget;
-use super::gate::Gate;
 use super::hold::Hold;
-use super::limiter::Limiter;
 use super::payload::Payload;
 use super::queue::Pushed;
+use super::result::Outcome;
 use super::room::{self, Vacancy};
-use super::route::{Passage, Route};
-use crate::telemetry::{Counter, Registry};
+use super::route::Passage;
 
 /// Where a receiver gives its payloads of one signal. Clones are the same entrance.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    inner: Arc<Inner>,
-    /// The metrics of the transport that this clone is for.
-    accepted: Counter,
-    refused: Counter,
-    failed: Counter,
-    malformed: Counter,
-    too_large: Counter,
-    overloaded: Counter,
-    unauthenticated: Counter,
-}
-
-/// The intakes of a receiver: one for each signal that a pipeline takes from it.
-#[derive(Clone, Debug, Default)]
-pub struct Intakes {
-    /// Indexed as in [`Signal::all`].
-    intakes: [Option<Intake>; 3],
-}
-
-/// Why a client has to keep its payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The collector does not take it at the moment.
-    Overloaded {
-        /// Why.
-        cause: Overload,
-        /// When the client should try again.
-        retry_after: Duration,
-    },
-    /// The collector never takes it, because it is larger than the memory budget, or than every queue
-    /// that it would go to.
-    TooLarge,
-    /// The client waited for the result, and the destination did not take the payload.
-    NotDelivered {
-        /// Why.
-        reason: DropReason,
-        /// When the client should try again; `None` if that makes no sense.
-        retry_after: Option<Duration>,
-    },
-}
-
-/// What is used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overload {
-    /// Every queue is full.
-    QueuesFull,
-    /// The memory budget is used up.
-    MemoryUsedUp,
-    /// The disk is full or does not work.
-    StorageFailed,
-    /// The collector is stopping.
-    Stopping,
-}
-
-#[derive(Debug)]
-struct Inner {
     signal: Signal,
-    routes: Vec<Route>,
-    /// Whether any of them leads to a queue on disk.
-    stores: bool,
-    memory: Arc<Budget>,
-    /// The strictest one of all pipelines.
-    limiter: Option<Limiter>,
-    gate: Arc<Gate>,
-    /// The sums over all transports.
-    accepted: Counter,
-    refused: Counter,
+    entrance: Arc<Entrance>,
+    /// Those that were behind the entrance when a request began.
+    pipelines: Arc<Pipelines>,
+    metrics: Arc<RequestMetrics>,
 }
 
-/// How long a refused client should wait. Queues that are full empty themselves within seconds or
-/// not at all.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A payload that queues hold.
+struct Taken {
+    /// What clients that wait for the results will hear.
+    outcomes: Vec<Outcome>,
+    /// How much later the client hears that it was taken.
+    delay: Option<Duration>,
+}
+
+/// A payload that pipelines did not take.
+struct Refused {
+    refusal: Refusal,
+    /// The payload, if others could take it.
+    payload: Option<Payload>,
+}
 
 // === impl Intake ===
 
 impl Intake {
-    /// The entrance of `routes` for one receiver, behind `gate`. Payloads in any queue take up
-    /// `memory`.
-    pub fn new(signal: Signal, routes: Vec<Route>, memory: Arc<Budget>, gate: Arc<Gate>) -> Self {
-        let limiters = routes.iter().filter_map(Route::limiter);
-        let limiter = limiters
-            .min_by_key(|limiter| limiter.limits().hard)
-            .cloned();
-        Self {
-            inner: Arc::new(Inner {
-                signal,
-                stores: routes.iter().any(Route::stores),
-                routes,
-                memory,
-                limiter,
-                gate,
-                accepted: Counter::default(),
-                refused: Counter::default(),
-            }),
-            accepted: Counter::default(),
-            refused: Counter::default(),
-            failed: Counter::default(),
-            malformed: Counter::default(),
-            too_large: Counter::default(),
-            overloaded: Counter::default(),
-            unauthenticated: Counter::default(),
-        }
-    }
-
-    /// The same entrance, with metrics for what comes over `transport`.
-    fn over(&self, receiver: &str, transport: &str, registry: &Registry) -> Self {
-        let (accepted, refused, failed) = match self.inner.signal {
-            Signal::Traces => (
-                "otelcol_receiver_accepted_spans",
-                "otelcol_receiver_refused_spans",
-                "otelcol_receiver_failed_spans",
-            ),
-            Signal::Logs => (
-                "otelcol_receiver_accepted_log_records",
-                "otelcol_receiver_refused_log_records",
-                "otelcol_receiver_failed_log_records",
-            ),
-            Signal::Metrics => (
-                "otelcol_receiver_accepted_metric_points",
-                "otelcol_receiver_refused_metric_points",
-                "otelcol_receiver_failed_metric_points",
-            ),
-        };
-        let labels = [("receiver", receiver), ("transport", transport)];
-        let rejected = |reason| {
-            let signal = self.inner.signal.name();
-            registry.counter(
-                "spanmesh_receiver_rejected_requests",
-                "Requests that were not taken, and whose items are not known.",
-                &[labels[0], labels[1], ("signal", signal), ("reason", reason)],
-            )
-        };
-        Self {
-            inner: self.inner.clone(),
-            accepted: registry.counter(accepted, "Items taken from clients.", &labels),
-            refused: registry.counter(
-                refused,
-                "Items not taken from clients, which were told to try again.",
-                &labels,
-            ),
-            failed: registry.counter(
-                failed,
-                "Items taken whose clients were told that a destination did not take them.",
-                &labels,
-            ),
-            malformed: rejected("malformed"),
-            too_large: rejected("too_large"),
-            overloaded: rejected("overloaded"),
-            unauthenticated: rejected("unauthenticated"),
-        }
-    }
-
     /// Counts a request that could not be read.
     pub fn malformed(&self) {
-        self.malformed.add(1);
+        self.metrics.malformed();
     }
 
     /// Counts a request of a client that did not show who it is.
     pub fn unauthenticated(&self) {
-        self.unauthenticated.add(1);
+        self.metrics.unauthenticated();
     }
 
     /// Counts a request that was too large.
     pub fn too_large(&self) {
-        self.too_large.add(1);
+        self.metrics.too_large();
     }
 
     /// What a request takes up while it is being read: nothing yet.
     pub fn hold(&self) -> Hold {
-        let limiter = self.inner.limiter.as_ref();
-        Hold::new(&self.inner.memory, limiter, self.overloaded.clone())
+        self.pipelines.hold(&self.metrics)
     }
 
     /// The same for a request of which nothing has been read yet.
@@ -198,12 +80,12 @@ impl Intake {
     /// # Errors
     /// So much memory is used that no new request is read.
     pub fn begin(&self) -> Result<Hold, Refusal> {
-        let Inner {
+        let Pipelines {
             memory, limiter, ..
-        } = &*self.inner;
+        } = &*self.pipelines;
         let limit = limiter.as_ref().map_or(memory.limit(), |l| l.limits().soft);
         if memory.used() >= limit {
-            self.overloaded.add(1);
+            self.metrics.overloaded();
             return Err(Refusal::overloaded(Overload::MemoryUsedUp));
         }
         Ok(self.hold())
@@ -221,50 +103,98 @@ impl Intake {
     /// No destination has room, the memory budget is used up, the payload is too large for both, or
     /// the collector is stopping: nothing was taken. Or the client waited for the result, and there was none.
     pub async fn admit(&self, payload: Payload, hold: Hold) -> Result<(), Refusal> {
-        if !self.inner.stores {
-            return self.take(payload, hold).await;
+        let items = payload.items();
+        if items == 0 {
+            self.metrics.succeeded();
+            return Ok(());
+        }
+        let mut pipelines = self.pipelines.clone();
+        let mut attempt = (payload, hold);
+        let taken = loop {
+            let (payload, hold) = attempt;
+            let refused = match self.take_or_store(&pipelines, payload, hold).await {
+                Ok(taken) => break taken,
+                Err(refused) => refused,
+            };
+            let Some(payload) = refused.payload.filter(|_| pipelines.gate.has_successor()) else {
+                return Err(self.refuse(&pipelines, items, refused.refusal));
+            };
+            // The configuration has changed in between, which is no reason to send anybody away.
+            let Some(next) = self.entrance.after(&pipelines).await else {
+                return Err(self.refuse(&pipelines, items, refused.refusal));
+            };
+            attempt = (payload, next.hold(&self.metrics));
+            pipelines = next;
+        };
+        // What comes now holds up neither the gate nor what was delivered meanwhile.
+        for outcome in taken.outcomes {
+            // A sender that is gone without a word would be a defect, and counted as such.
+            if let Err(reason) = outcome.await.unwrap_or(Err(DropReason::Lost)) {
+                self.metrics.failed(items);
+                return Err(Refusal::not_delivered(reason));
+            }
+        }
+        if let Some(delay) = taken.delay {
+            tokio::time::sleep(delay).await;
+        }
+        self.metrics.succeeded();
+        Ok(())
+    }
+
+    async fn take_or_store(
+        &self,
+        pipelines: &Arc<Pipelines>,
+        payload: Payload,
+        hold: Hold,
+    ) -> Result<Taken, Refused> {
+        if !pipelines.stores {
+            return self.take(pipelines, payload, hold).await;
         }
         // What is on its way to a disk arrives there, so it has to be accounted for even if the client
         // goes before it is told.
-        let intake = self.clone();
-        let taken = tokio::spawn(async move { intake.take(payload, hold).await });
+        let (intake, pipelines) = (self.clone(), pipelines.clone());
+        let taken = tokio::spawn(async move { intake.take(&pipelines, payload, hold).await });
         taken
             .await
-            .unwrap_or(Err(Refusal::not_delivered(DropReason::Lost)))
+            .unwrap_or_else(|_| Err(Refused::at_all(Refusal::not_delivered(DropReason::Lost))))
     }
 
-    async fn take(&self, payload: Payload, mut hold: Hold) -> Result<(), Refusal> {
-        let inner = &*self.inner;
+    /// Takes a payload into queues.
+    async fn take(
+        &self,
+        pipelines: &Pipelines,
+        payload: Payload,
+        mut hold: Hold,
+    ) -> Result<Taken, Refused> {
         let items = payload.items();
-        if items == 0 {
-            return Ok(());
-        }
-        let Some(pass) = inner.gate.enter() else {
-            return Err(self.refuse(items, Refusal::overloaded(Overload::Stopping)));
+        let Some(pass) = pipelines.gate.enter() else {
+            return Err(Refused {
+                refusal: Refusal::overloaded(Overload::Stopping),
+                payload: Some(payload),
+            });
         };
-        if let Err(refusal) = hold.fit(payload.memory()) {
-            return Err(self.refuse(items, refusal));
-        }
+        hold.fit(payload.memory()).map_err(Refused::at_all)?;
+        let untouched = pipelines.waits.then(|| payload.clone());
         let mut passage = Passage::default();
-        for route in &inner.routes {
+        for route in &pipelines.routes {
             route.send(payload.clone(), &mut passage);
         }
         drop(payload);
         // Processors may have made it larger, and pipelines different from each other.
-        if let Err(refusal) = hold.fit(passage.memory()) {
-            return Err(self.refuse(items, refusal));
-        }
+        hold.fit(passage.memory()).map_err(Refused::at_all)?;
         let memory = Arc::new(hold.into_reservation());
         let Passage { entries, .. } = &passage;
-        let vacancies = room::reserve(entries, &memory, &inner.gate).await;
+        let vacancies = room::reserve(entries, &memory, &pipelines.gate).await;
         let has_room = |vacancy: &Vacancy| matches!(vacancy, Vacancy::Room(_));
         if !entries.is_empty() && !vacancies.iter().any(has_room) {
-            let too_large = vacancies.iter().all(|v| matches!(v, Vacancy::Never));
-            let refusal = match too_large {
-                true => Refusal::TooLarge,
-                false => Refusal::overloaded(inner.overload()),
-            };
-            return Err(self.refuse(items, refusal));
+            if vacancies.iter().all(|v| matches!(v, Vacancy::Never)) {
+                return Err(Refused::at_all(Refusal::TooLarge));
+            }
+            let cause = pipelines.overload();
+            return Err(Refused {
+                refusal: Refusal::overloaded(cause),
+                payload: untouched.filter(|_| cause == Overload::Stopping),
+            });
         }
         let mut outcomes = Vec::new();
         let mut storing = Vec::new();
@@ -294,7 +224,7 @@ impl Intake {
         }
         if !held {
             let refusal = Refusal::overloaded(Overload::StorageFailed);
-            return Err(self.refuse(items, refusal));
+            return Err(Refused::at_all(refusal));
         }
         for (lane, payload) in full {
             lane.overflow(payload);
@@ -302,170 +232,42 @@ impl Intake {
         for (lane, payload) in failed {
             lane.not_stored(payload);
         }
-        let delay = entries.iter().filter_map(|(lane, _)| lane.queue().delay());
-        let delay = delay.max();
-        passage.settle(inner.signal);
+        let delays = entries.iter().filter_map(|(lane, _)| lane.queue().delay());
+        let delay = delays.max();
+        passage.settle(self.signal);
         // The queues have it, whatever the client gets to hear, or whether it is still there.
-        inner.accepted.add(items);
-        self.accepted.add(items);
-        if let Some(limiter) = &inner.limiter {
+        self.entrance.accepted.add(items);
+        self.metrics.taken(items);
+        if let Some(limiter) = &pipelines.limiter {
             limiter.count_accepted(items);
         }
-        // What comes now must not hold up the gate, nor what was delivered meanwhile.
         drop(pass);
-        drop(memory);
-        for outcome in outcomes {
-            // A sender that is gone without a word would be a defect, and counted as such.
-            if let Err(reason) = outcome.await.unwrap_or(Err(DropReason::Lost)) {
-                self.failed.add(items);
-                return Err(Refusal::not_delivered(reason));
-            }
-        }
-        if let Some(delay) = delay {
-            tokio::time::sleep(delay).await;
-        }
-        Ok(())
+        Ok(Taken { outcomes, delay })
     }
 
-    /// What counts how many items are accepted and refused, over all transports.
-    pub fn counters(&self) -> (Counter, Counter) {
-        (self.inner.accepted.clone(), self.inner.refused.clone())
-    }
-
-    /// How many items were accepted and refused, over all transports.
-    pub fn totals(&self) -> (u64, u64) {
-        (self.inner.accepted.get(), self.inner.refused.get())
-    }
-
-    fn refuse(&self, items: u64, refusal: Refusal) -> Refusal {
+    fn refuse(&self, pipelines: &Pipelines, items: u64, refusal: Refusal) -> Refusal {
         if let (Some(limiter), Some(Overload::MemoryUsedUp)) =
-            (&self.inner.limiter, refusal.overload())
+            (&pipelines.limiter, refusal.overload())
         {
             limiter.count_refused(items);
         }
-        self.count_refused(items);
+        self.entrance.refused.add(items);
+        self.metrics.refused(items, refusal.retry_after().is_some());
         refusal
     }
-
-    fn count_refused(&self, items: u64) {
-        self.inner.refused.add(items);
-        self.refused.add(items);
-    }
 }
 
-// === impl Inner ===
+// === impl Refused ===
 
-impl Inner {
-    /// Why queues have no room.
-    fn overload(&self) -> Overload {
-        if self.gate.is_hurried() {
-            // Nobody waits for room any more; without that there might have been some.
-            Overload::Stopping
-        } else {
-            Overload::QueuesFull
-        }
-    }
-}
-
-// === impl Refusal ===
-
-impl Refusal {
-    pub(super) fn overloaded(cause: Overload) -> Self {
-        Self::Overloaded {
-            cause,
-            retry_after: RETRY_AFTER,
-        }
-    }
-
-    /// What is used up, if that is why.
-    fn overload(&self) -> Option<Overload> {
-        match self {
-            Self::Overloaded { cause, .. } => Some(*cause),
-            Self::TooLarge | Self::NotDelivered { .. } => None,
-        }
-    }
-
-    fn not_delivered(reason: DropReason) -> Self {
-        let retry_after = match reason {
-            DropReason::QueueFull
-            | DropReason::RetriesExhausted
-            | DropReason::Shutdown
-            | DropReason::StorageCorrupt
-            | DropReason::StorageFailed
-            | DropReason::Lost => Some(RETRY_AFTER),
-            DropReason::Rejected
-            | DropReason::Refused
-            | DropReason::TooLarge
-            | DropReason::Processor => None,
-        };
-        Self::NotDelivered {
-            reason,
-            retry_after,
-        }
-    }
-
-    /// When the client should try again; `None` if that makes no sense.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Overloaded { retry_after, .. } => Some(*retry_after),
-            Self::TooLarge => None,
-            Self::NotDelivered { retry_after, .. } => *retry_after,
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Overloaded { cause, .. } => f.write_str(match cause {
-                Overload::QueuesFull => "every queue is full, try again later",
-                Overload::MemoryUsedUp => "the memory budget is used up, try again later",
-                Overload::StorageFailed => "the storage on disk did not take it, try again later",
-                Overload::Stopping => "the collector is stopping, try again later",
-            }),
-            Self::TooLarge => f.write_str(
-                "the request is larger than the collector's queues or its memory budget",
-            ),
-            Self::NotDelivered { reason, .. } => {
-                write!(f, "the destination did not take it: {}", reason.name())
-            }
-        }
-    }
-}
-
-// === impl Intakes ===
-
-impl Intakes {
-    /// Sets the entrance of a signal.
-    pub fn set(&mut self, signal: Signal, intake: Intake) {
-        self.intakes[index(signal)] = Some(intake);
-    }
-
-    /// The same entrances, with metrics for what comes over `transport`.
-    pub fn over(&self, receiver: &str, transport: &str, registry: &Registry) -> Self {
-        let over = |intake: &Intake| intake.over(receiver, transport, registry);
+impl Refused {
+    /// No other pipelines would take it either.
+    fn at_all(refusal: Refusal) -> Self {
         Self {
-            intakes: self
-                .intakes
-                .each_ref()
-                .map(|intake| intake.as_ref().map(over)),
+            refusal,
+            payload: None,
         }
-    }
-
-    /// The entrance of a signal; `None` if no pipeline takes it from this receiver.
-    pub fn get(&self, signal: Signal) -> Option<&Intake> {
-        self.intakes[index(signal)].as_ref()
-    }
-}
-
-const fn index(signal: Signal) -> usize {
-    match signal {
-        Signal::Traces => 0,
-        Signal::Logs => 1,
-        Signal::Metrics => 2,
     }
 }
 
 #[cfg(test)]
-#[path = "intake_tests.rs"]
 mod tests;

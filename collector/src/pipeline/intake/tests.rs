@@ -3,12 +3,16 @@
 use std::task::Poll;
 
 use super::super::account::Account;
+use super::super::budget::Budget;
 use super::super::component::{Processed, Processor};
+use super::super::gate::Gate;
 use super::super::limiter::{Limiter, MemoryLimits, Pressure};
 use super::super::options::{QueueOptions, Sizer};
 use super::super::queue::{Lane, Queue};
-use super::super::route::Step;
+use super::super::route::{Route, Step};
+use super::refusal::RETRY_AFTER;
 use super::*;
+use crate::telemetry::Registry;
 
 /// A destination; nobody empties its queue.
 struct Destination {
@@ -60,18 +64,32 @@ fn destination_within(options: &QueueOptions, memory: u64) -> Destination {
 }
 
 fn intake(destinations: &[&Destination], memory: u64) -> Intake {
-    let route = Route {
+    intake_of(vec![route(destinations)], &Budget::new(memory))
+}
+
+fn route(destinations: &[&Destination]) -> Route {
+    Route {
         steps: Vec::new(),
         onward: Vec::new(),
         limiter: None,
+        flow: Arc::default(),
         lanes: destinations.iter().map(|d| d.lane.clone()).collect(),
-    };
-    Intake::new(
-        Signal::Traces,
-        vec![route],
-        Budget::new(memory),
-        Gate::new(),
-    )
+    }
+}
+
+fn intake_of(routes: Vec<Route>, memory: &Arc<Budget>) -> Intake {
+    let intakes = Intakes::default();
+    let pipelines = Pipelines::new(routes, memory.clone(), Gate::new());
+    intakes.lead_to(Signal::Traces, Some(pipelines));
+    intakes.get(Signal::Traces).unwrap()
+}
+
+/// How many items were accepted and refused.
+fn totals(intake: &Intake) -> (u64, u64) {
+    let Entrance {
+        accepted, refused, ..
+    } = &*intake.entrance;
+    (accepted.get(), refused.get())
 }
 
 /// Two empty spans in 8 bytes.
@@ -101,7 +119,7 @@ async fn a_full_destination_loses_what_another_one_takes() {
     assert_eq!((small.accepted, small.queued), (4, 2));
     assert_eq!(small.dropped, [(DropReason::QueueFull, 2)]);
     assert_eq!(large.account.totals(Signal::Traces).queued, 4);
-    assert_eq!(intake.totals(), (4, 0));
+    assert_eq!(totals(&intake), (4, 0));
 }
 
 #[tokio::test]
@@ -114,7 +132,7 @@ async fn nothing_is_taken_if_nobody_has_room() {
         let totals = destination.account.totals(Signal::Traces);
         assert_eq!((totals.accepted, totals.queued), (2, 2));
     }
-    assert_eq!(intake.totals(), (2, 2));
+    assert_eq!(totals(&intake), (2, 2));
 }
 
 #[tokio::test]
@@ -124,7 +142,7 @@ async fn the_memory_of_the_process_is_counted_once_for_all_destinations() {
     let intake = intake(&[&first, &second], 2 * size + size / 2);
     intake.admit(payload(), intake.hold()).await.unwrap();
     intake.admit(payload(), intake.hold()).await.unwrap();
-    assert_eq!(intake.inner.memory.used(), 2 * size);
+    assert_eq!(intake.pipelines.memory.used(), 2 * size);
     assert!(size > 200, "what is kept beside the bytes counts too");
     assert_eq!(refused(&intake).await, Overload::MemoryUsedUp);
 }
@@ -133,7 +151,7 @@ async fn the_memory_of_the_process_is_counted_once_for_all_destinations() {
 async fn nobody_is_let_in_once_the_gate_is_closed() {
     let destination = destination(100);
     let intake = intake(&[&destination], 1_000_000);
-    intake.inner.gate.close().await;
+    intake.pipelines.gate.close().await;
     assert_eq!(refused(&intake).await, Overload::Stopping);
     assert_eq!(destination.account.totals(Signal::Traces).accepted, 0);
 }
@@ -154,9 +172,9 @@ impl Processor for LeaveOut {
 #[tokio::test]
 async fn what_processors_leave_out_is_accounted_for() {
     let destination = destination(100);
-    let mut intake = intake(&[&destination], 1_000_000);
-    let inner = Arc::get_mut(&mut intake.inner).unwrap();
-    inner.routes[0].steps.push(Step::new(Arc::new(LeaveOut)));
+    let mut route = route(&[&destination]);
+    route.steps.push(Step::new(Arc::new(LeaveOut)));
+    let intake = intake_of(vec![route], &Budget::new(1_000_000));
     intake.admit(payload(), intake.hold()).await.unwrap();
     let totals = destination.account.totals(Signal::Traces);
     assert_eq!((totals.accepted, totals.sampled_out), (2, 1));
@@ -176,17 +194,15 @@ async fn new_requests_are_refused_at_the_soft_limit_and_others_at_the_hard_one()
     };
     let registry = Registry::default();
     let limiter = Limiter::new(limits(2 * size)).counted("m", Signal::Traces, &registry);
-    let mut generous = intake(&[&destination], 100 * size);
     // The limiter of a pipeline behind a connector counts, and the strictest one does.
-    let route = &mut Arc::get_mut(&mut generous.inner).unwrap().routes[0];
+    let mut route = route(&[&destination]);
     route.limiter = Some(Limiter::new(limits(50 * size)));
     let mut behind = route.clone();
     behind.limiter = Some(limiter.clone());
     behind.lanes.clear();
     route.onward.push(behind);
-    let routes = generous.inner.routes.clone();
-    let (memory, gate) = (generous.inner.memory.clone(), Gate::new());
-    let intake = Intake::new(Signal::Traces, routes, memory.clone(), gate);
+    let memory = Budget::new(100 * size);
+    let intake = intake_of(vec![route], &memory);
 
     let (early, late) = (intake.begin().unwrap(), intake.begin().unwrap());
     intake.admit(payload(), early).await.unwrap();
@@ -233,13 +249,10 @@ async fn what_processors_add_takes_up_memory() {
         }
     }
     let (plain, doubled) = (destination(100), destination(100));
-    let both = intake(&[&plain, &doubled], 1_000_000);
-    let mut routes = vec![both.inner.routes[0].clone(), both.inner.routes[0].clone()];
-    routes[0].lanes = vec![plain.lane.clone()];
-    routes[1].lanes = vec![doubled.lane.clone()];
+    let mut routes = vec![route(&[&plain]), route(&[&doubled])];
     routes[1].steps.push(Step::new(Arc::new(Double)));
-    let memory = both.inner.memory.clone();
-    let intake = Intake::new(Signal::Traces, routes.clone(), memory.clone(), Gate::new());
+    let memory = Budget::new(1_000_000);
+    let intake = intake_of(routes.clone(), &memory);
     intake.admit(payload(), intake.hold()).await.unwrap();
     let size = payload().memory();
     let larger = size + payload().bytes().len() as u64;
@@ -247,7 +260,7 @@ async fn what_processors_add_takes_up_memory() {
     assert_eq!(doubled.account.totals(Signal::Traces).accepted, 4);
     // What does not fit after processing is refused, and nobody has taken a part of it.
     let tight = Budget::new(size + larger - 1);
-    let intake = Intake::new(Signal::Traces, routes, tight, Gate::new());
+    let intake = intake_of(routes, &tight);
     let refusal = intake.admit(payload(), intake.hold()).await.unwrap_err();
     assert_eq!(refusal, Refusal::TooLarge);
     assert_eq!(plain.account.totals(Signal::Traces).accepted, 2);
@@ -410,7 +423,7 @@ async fn receivers_and_destinations_agree_although_a_client_gave_up() {
     settle().await;
     client.abort();
     assert!(client.await.unwrap_err().is_cancelled());
-    assert_eq!(intake.totals(), (2, 0));
+    assert_eq!(totals(&intake), (2, 0));
     for destination in [&waited_for, &other] {
         let totals = destination.account.totals(Signal::Traces);
         assert_eq!(totals.accepted, 2);
@@ -442,5 +455,58 @@ async fn clients_of_a_slow_destination_hear_later_that_their_payload_was_taken()
     assert!(admitted().await);
     destination.queue.fails(false);
     assert!(!admitted().await);
-    assert_eq!(intake.totals(), (8, 0));
+    assert_eq!(totals(&intake), (8, 0));
+}
+
+/// Entrances that lead to a destination.
+fn leading_to(destination: &Destination) -> Intakes {
+    let intakes = Intakes::default();
+    intakes.lead_to(Signal::Traces, Some(pipelines(destination)));
+    intakes
+}
+
+fn pipelines(destination: &Destination) -> Pipelines {
+    let routes = vec![route(&[destination])];
+    Pipelines::new(routes, Budget::new(1_000_000), Gate::new())
+}
+
+#[tokio::test]
+async fn what_comes_while_configurations_change_goes_to_the_pipelines_of_the_new_one() {
+    let (former, next) = (blocking(1), destination(100));
+    let intakes = leading_to(&former);
+    let intake = intakes.get(Signal::Traces).unwrap();
+    intake.admit(payload(), intake.hold()).await.unwrap();
+    let admit = || {
+        let intake = intake.clone();
+        tokio::spawn(async move { intake.admit(payload(), intake.hold()).await })
+    };
+    // One that waits for room, and one that comes too late.
+    let early = admit();
+    settle().await;
+    intake.pipelines.gate.hand_over().await;
+    let late = admit();
+    settle().await;
+    assert!(!early.is_finished() && !late.is_finished());
+    intakes.lead_to(Signal::Traces, Some(pipelines(&next)));
+    early.await.unwrap().unwrap();
+    late.await.unwrap().unwrap();
+    assert_eq!(former.account.totals(Signal::Traces).accepted, 2);
+    assert_eq!(next.account.totals(Signal::Traces).accepted, 4);
+    assert_eq!(totals(&intake), (6, 0));
+    assert_eq!(intakes.totals(), (6, 0));
+}
+
+#[tokio::test]
+async fn clients_of_a_receiver_that_is_taken_out_are_told_to_try_again() {
+    let destination = destination(100);
+    let intakes = leading_to(&destination);
+    let early = intakes.get(Signal::Traces).unwrap();
+    early.pipelines.gate.hand_over().await;
+    intakes.close();
+    assert_eq!(refused(&early).await, Overload::Stopping);
+    let late = intakes.get(Signal::Traces).unwrap();
+    assert_eq!(refused(&late).await, Overload::Stopping);
+    // Where only the signal is not taken any more, nothing will come of trying.
+    intakes.lead_to(Signal::Traces, None);
+    assert!(intakes.get(Signal::Traces).is_none());
 }

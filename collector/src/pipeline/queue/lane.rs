@@ -44,6 +44,11 @@ impl Lane {
         self.queue.storage.is_some()
     }
 
+    /// Whether clients wait for room in it.
+    pub(in crate::pipeline) fn waits(&self) -> bool {
+        self.queue.block_on_overflow
+    }
+
     /// Puts a payload into the room reserved for it.
     pub(in crate::pipeline) fn push(&self, payload: &Payload, room: Room) -> Pushed {
         if self.is_stored() {

@@ -107,7 +107,7 @@ impl GrpcService {
         else {
             return tonic::Status::unimplemented(format!("unknown method {path}")).into_http();
         };
-        let Some(intake) = self.intakes.get(signal).cloned() else {
+        let Some(intake) = self.intakes.get(signal) else {
             let message = format!("no pipeline takes {signal} from this receiver");
             return tonic::Status::unimplemented(message).into_http();
         };

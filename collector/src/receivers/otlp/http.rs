@@ -144,7 +144,7 @@ impl Inner {
                 })?
             }
         };
-        let result = self.take(signal, intake, head, body, auth).await;
+        let result = self.take(signal, &intake, head, body, auth).await;
         match result.as_ref().map_err(|failure| failure.status.code) {
             Err(Code::InvalidArgument) => intake.malformed(),
             Err(Code::ResourceExhausted) => intake.too_large(),

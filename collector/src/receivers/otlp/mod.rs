@@ -28,10 +28,10 @@ use self::http::HttpService;
 use self::options::{GrpcOptions, HttpOptions, Options};
 use crate::config::{Former, Problems, Section};
 use crate::pipeline::{
-    Authenticators, BoundReceiver, BoxFuture, Receiver, ReceiverConfig, ReceiverContext,
+    Authenticators, BoundReceiver, BoxFuture, Ports, Receiver, ReceiverConfig, ReceiverContext,
     ReceiverFactory, ServerAuthenticator, StartError,
 };
-use crate::transport::{Listener, Server, ServerTls};
+use crate::transport::{Address, Listener, Server, ServerTls};
 
 /// Makes `otlp` receivers.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ struct Bound {
 
 struct OtlpReceiver {
     servers: Vec<(&'static str, Server)>,
+    tls: Vec<ServerTls>,
 }
 
 const FORMER_OPTIONS: &[Former] = &[
@@ -198,22 +199,25 @@ impl BoundReceiver for Bound {
         let id = context.id.as_str();
         let intakes = |transport| context.intakes.over(id, transport, &context.registry);
         let mut servers = Vec::new();
+        let mut tls = Vec::new();
         if let Some((port, listener)) = self.grpc {
             let options = &port.options;
             let service = GrpcService::new(intakes("grpc"), options, port.authenticator);
+            tls.extend(port.tls.clone());
             let server = Server::start(listener, port.tls, options.limits(), service);
             servers.push(("grpc", server));
         }
         if let Some((port, answers, listener)) = self.http {
             let options = &port.options;
             let service = HttpService::new(intakes("http"), options, answers, port.authenticator);
+            tls.extend(port.tls.clone());
             let server = Server::start(listener, port.tls, options.limits(), service);
             servers.push(("http", server));
         }
         for (transport, server) in &servers {
             info!(receiver = id, transport, address = %server.address(), "listening");
         }
-        Box::new(OtlpReceiver { servers })
+        Box::new(OtlpReceiver { servers, tls })
     }
 }
 
@@ -225,6 +229,16 @@ impl Receiver for OtlpReceiver {
             .iter()
             .filter_map(|(transport, server)| Some((*transport, server.address().tcp()?)))
             .collect()
+    }
+
+    fn keep(&self, ports: &Ports) {
+        for (_, server) in &self.servers {
+            match server.address() {
+                Address::Tcp(address) => ports.keep(*address),
+                Address::Unix(path) => ports.keep_socket(path),
+            }
+        }
+        self.tls.iter().for_each(ServerTls::reread);
     }
 
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {

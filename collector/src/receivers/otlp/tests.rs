@@ -12,15 +12,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::pipeline::Ports;
-use crate::pipeline::{Budget, Gate, Intake, Intakes};
+use crate::pipeline::{Budget, Gate, Intakes, Pipelines};
 use crate::telemetry::Registry;
 
 /// A receiver whose payloads go nowhere.
 async fn receiver(memory: &Arc<Budget>, registry: &Registry) -> Box<dyn Receiver> {
-    let intake = Intake::new(Signal::Traces, Vec::new(), memory.clone(), Gate::new());
-    let mut intakes = Intakes::default();
-    intakes.set(Signal::Traces, intake);
+    let intakes = Intakes::default();
+    let pipelines = Pipelines::new(Vec::new(), memory.clone(), Gate::new());
+    intakes.lead_to(Signal::Traces, Some(pipelines));
     let context = ReceiverContext {
         ports: Ports::default(),
         id: "otlp".to_owned(),

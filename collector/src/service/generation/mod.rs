@@ -2,7 +2,9 @@
 //!
 //! Everything that can fail happens in [`Prepared::new`], while the generation before runs on as if
 //! nothing happened. Exporters and extensions whose options are the same are not built anew but kept,
-//! with their queues, connections and files; receivers and pipelines are always built anew.
+//! with their queues, connections and files. Receivers whose options are the same go on as they are,
+//! with their connections and what they are reading; only their intakes lead to the new pipelines,
+//! which are always built anew.
 
 mod delivery;
 mod prepared;
@@ -24,7 +26,7 @@ use crate::transport::Server;
 #[derive(Default)]
 pub(super) struct Generation {
     pub(super) gate: Arc<Gate>,
-    pub(super) receivers: Vec<(String, Box<dyn Receiver>)>,
+    pub(super) receivers: BTreeMap<ComponentId, Receiving>,
     pub(super) destinations: BTreeMap<ComponentId, Delivery>,
     pub(super) extensions: BTreeMap<ComponentId, Running>,
     pub(super) metrics: Option<Metrics>,
@@ -42,6 +44,12 @@ pub(super) enum Failure {
 /// An extension that runs.
 pub(super) struct Running {
     pub(super) extension: Box<dyn Extension>,
+    options: Node,
+}
+
+/// A receiver that receives.
+pub(super) struct Receiving {
+    pub(super) receiver: Box<dyn Receiver>,
     options: Node,
 }
 
@@ -66,18 +74,18 @@ impl Failure {
 impl Generation {
     /// Takes nothing more; returns when what was begun is answered, and is in the queues or refused.
     pub(super) async fn stop_receiving(&mut self) {
-        let receivers = self.receivers.drain(..);
-        let mut stopping: JoinSet<()> = receivers.map(|(_, receiver)| receiver.stop()).collect();
+        let receivers = std::mem::take(&mut self.receivers).into_values();
+        let mut stopping: JoinSet<()> = receivers.map(|one| one.receiver.stop()).collect();
         while stopping.join_next().await.is_some() {}
         self.gate.close().await;
     }
 
-    /// The same, when a successor accepts from the same ports.
+    /// The same, when a successor receives: it has all intakes, and those receivers that stay.
     async fn leave_receiving(&mut self) {
-        let receivers = self.receivers.drain(..);
-        let mut leaving: JoinSet<()> = receivers.map(|(_, receiver)| receiver.leave()).collect();
+        let receivers = std::mem::take(&mut self.receivers).into_values();
+        let mut leaving: JoinSet<()> = receivers.map(|one| one.receiver.leave()).collect();
         while leaving.join_next().await.is_some() {}
-        self.gate.close().await;
+        self.gate.hand_over().await;
     }
 
     /// Whether a destination has its queue in this folder.

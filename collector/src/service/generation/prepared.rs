@@ -7,10 +7,10 @@ use spanmesh_otlp::Signal;
 use tokio::sync::watch;
 
 use super::delivery::{Delivery, Idle, Wiring};
-use super::{Failure, Generation, Metrics, Running, stop_extensions, stop_metrics};
+use super::{Failure, Generation, Metrics, Receiving, Running, stop_extensions, stop_metrics};
 use crate::config::{ComponentId, Node};
 use crate::pipeline::{
-    BoundReceiver, Destination, Gate, Intake, Intakes, Layout, Phase, Ports, ReceiverContext,
+    BoundReceiver, Destination, Gate, Intakes, Layout, Phase, Pipelines, Ports, ReceiverContext,
     StartError, Storage, StorageOptions, default_limit,
 };
 use crate::service::graph::{Destinations, Graph};
@@ -22,7 +22,10 @@ use crate::service::shared::Shared;
 #[derive(Default)]
 pub(in crate::service) struct Prepared {
     gate: Arc<Gate>,
-    receivers: Vec<(String, Box<dyn BoundReceiver>)>,
+    /// Those that are new, or have other options.
+    receivers: BTreeMap<ComponentId, Bound>,
+    /// What the intakes of all receivers lead to.
+    ways: Vec<Way>,
     /// Those that are new.
     destinations: BTreeMap<ComponentId, Idle>,
     extensions: BTreeMap<ComponentId, Running>,
@@ -30,10 +33,24 @@ pub(in crate::service) struct Prepared {
     /// Those of the generation before that stay.
     kept_destinations: BTreeSet<ComponentId>,
     kept_extensions: BTreeSet<ComponentId>,
+    kept_receivers: BTreeSet<ComponentId>,
     keeps_metrics: bool,
     graph: Option<Graph>,
     layout: Layout,
     ports: Ports,
+}
+
+/// A receiver that has its ports, and what it was built from.
+struct Bound {
+    receiver: Box<dyn BoundReceiver>,
+    options: Node,
+}
+
+/// The pipelines that take a signal from a receiver; `None` if none does.
+struct Way {
+    intakes: Intakes,
+    signal: Signal,
+    pipelines: Option<Pipelines>,
 }
 
 /// The part of the memory budget that the queues of all destinations share out among themselves; the
@@ -156,18 +173,59 @@ impl Prepared {
             };
             self.destinations.insert(id, idle);
         }
-        for (id, config) in plan.receivers {
+        // Those that stay have their ports before others look for free ones.
+        let (kept, new): (Vec<_>, Vec<_>) = plan.receivers.into_iter().partition(|(id, _)| {
+            let options = plan.receiver_options.get(id);
+            let is_new = |options: &Node| changed_extensions.iter().any(|x| options.mentions(x));
+            let receiving = before.receivers.get(id).zip(options);
+            receiving.is_some_and(|(receiving, options)| {
+                receiving.options.says_the_same_as(options) && !is_new(options)
+            })
+        });
+        for (id, _) in kept {
+            if let Some(receiving) = before.receivers.get(&id) {
+                receiving.receiver.keep(&self.ports);
+            }
+            self.find_ways(&id, &graph, &destinations, shared);
+            self.kept_receivers.insert(id);
+        }
+        for (id, config) in new {
             let context = ReceiverContext {
                 id: id.to_string(),
                 registry: shared.registry.clone(),
                 ports: self.ports.clone(),
-                intakes: intakes(&id, &graph, &destinations, &self.gate, shared),
+                intakes: self.find_ways(&id, &graph, &destinations, shared),
             };
-            self.receivers
-                .push((id.to_string(), config.bind(context).await?));
+            let options = plan.receiver_options.remove(&id);
+            let bound = Bound {
+                receiver: config.bind(context).await?,
+                options: options.unwrap_or_else(Node::nothing),
+            };
+            self.receivers.insert(id, bound);
         }
         self.graph = Some(graph);
         Ok(())
+    }
+
+    /// Notes where the intakes of a receiver will lead.
+    fn find_ways(
+        &mut self,
+        id: &ComponentId,
+        graph: &Graph,
+        destinations: &Destinations,
+        shared: &mut Shared,
+    ) -> Intakes {
+        let intakes = shared.intakes.entry(id.clone()).or_default().clone();
+        for signal in Signal::all() {
+            let routes = graph.routes(id, signal, destinations);
+            let (memory, gate) = (shared.memory.clone(), self.gate.clone());
+            self.ways.push(Way {
+                intakes: intakes.clone(),
+                signal,
+                pipelines: (!routes.is_empty()).then(|| Pipelines::new(routes, memory, gate)),
+            });
+        }
+        intakes
     }
 
     /// Starts it, with what it keeps of `before`, in which the rest stays behind.
@@ -201,8 +259,23 @@ impl Prepared {
             true => before.metrics.take(),
             false => self.metrics,
         };
-        let receivers = self.receivers.into_iter();
-        let receivers = receivers.map(|(id, bound)| (id, bound.start())).collect();
+        for way in self.ways {
+            way.intakes.lead_to(way.signal, way.pipelines);
+        }
+        for (id, intakes) in &shared.intakes {
+            if !self.kept_receivers.contains(id) && !self.receivers.contains_key(id) {
+                intakes.close();
+            }
+        }
+        let mut receivers = BTreeMap::new();
+        for id in self.kept_receivers {
+            let kept = before.receivers.remove(&id);
+            receivers.extend(kept.map(|kept| (id, kept)));
+        }
+        for (id, Bound { receiver, options }) in self.receivers {
+            let receiver = receiver.start();
+            receivers.insert(id, Receiving { receiver, options });
+        }
         for running in extensions.values() {
             running.extension.ready();
         }
@@ -235,7 +308,7 @@ impl Prepared {
             deliveries.insert(id, delivery);
         }
         if !heirs.is_empty() {
-            before.gate.close().await;
+            before.gate.hand_over().await;
         }
         for (id, idle) in heirs {
             if let Some(delivery) = before.destinations.remove(&id) {
@@ -256,24 +329,4 @@ impl Prepared {
         stop_extensions(self.extensions).await;
         stop_metrics(self.metrics).await;
     }
-}
-
-fn intakes(
-    id: &ComponentId,
-    graph: &Graph,
-    destinations: &Destinations,
-    gate: &Arc<Gate>,
-    shared: &mut Shared,
-) -> Intakes {
-    let mut intakes = Intakes::default();
-    for signal in Signal::all() {
-        let routes = graph.routes(id, signal, destinations);
-        if routes.is_empty() {
-            continue;
-        }
-        let intake = Intake::new(signal, routes, shared.memory.clone(), gate.clone());
-        shared.intakes.push(intake.counters());
-        intakes.set(signal, intake);
-    }
-    intakes
 }

@@ -34,8 +34,8 @@ pub struct Plan {
     pub(in crate::service) telemetry: TelemetryOptions,
     /// Where the collector's own metrics are sent to.
     pub(in crate::service) pushes: Vec<Push>,
-    /// What is written of exporters and extensions, to tell whether another configuration says the
-    /// same.
+    /// What is written of components, to tell whether another configuration says the same.
+    pub(in crate::service) receiver_options: BTreeMap<ComponentId, Node>,
     pub(in crate::service) exporter_options: BTreeMap<ComponentId, Node>,
     pub(in crate::service) extension_options: BTreeMap<ComponentId, Node>,
     warnings: Vec<String>,
@@ -249,6 +249,7 @@ impl Plan {
             pipelines: pipelines.collect(),
             telemetry,
             pushes,
+            receiver_options: options(document.receivers),
             exporter_options: options(document.exporters),
             extension_options: options(document.extensions),
             warnings,

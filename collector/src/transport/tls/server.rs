@@ -105,6 +105,12 @@ impl ServerTlsOptions {
 // === impl ServerTls ===
 
 impl ServerTls {
+    /// Looks at the files now. If what they hold now is of no use, what they held stays, with a
+    /// warning.
+    pub fn reread(&self) {
+        self.0.reread();
+    }
+
     /// For the next handshake.
     pub(in crate::transport) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.0.current())
