@@ -11,7 +11,7 @@ use spanmesh_collector::pipeline::DropReason;
 use spanmesh_otlp::status;
 use support::pipeline::{DRAIN, all, grpc_exporter, sections, send};
 use support::sink::GrpcSink;
-use support::telemetry::{distinct_ids, traces};
+use support::telemetry::{distinct_ids, spans, traces};
 use support::{Collector, eventually};
 use tonic::Code;
 
@@ -162,4 +162,67 @@ async fn the_metrics_balance_at_any_time() {
         assert_eq!(collector.metric(&series).await, expected, "{name}");
     }
     collector.stop(DRAIN).await;
+}
+
+/// A receiver that knows the headers of its clients, and batches by one of them.
+fn by_tenant(address: std::net::SocketAddr, batch: &str) -> (String, String) {
+    let receiver = support::RECEIVER.replace("http: {", "http: {include_metadata: true, ");
+    let sections = grpc_exporter(address, "").replace("{timeout: 10ms}", batch);
+    (receiver, sections)
+}
+
+async fn send_as(
+    collector: &Collector,
+    tenant: &str,
+    ids: std::ops::Range<u64>,
+) -> support::Answer {
+    let headers = [
+        ("content-type", "application/x-protobuf"),
+        ("x-tenant", tenant),
+    ];
+    let body = traces(ids).encode_to_vec();
+    collector.post("/v1/traces", &headers, body).await
+}
+
+#[tokio::test]
+async fn batches_of_different_clients_do_not_mix() {
+    let sink = GrpcSink::default();
+    let batch = "{timeout: 1h, send_batch_size: 20, metadata_keys: [X-Tenant]}";
+    let (receiver, sections) = by_tenant(sink.serve().await, batch);
+    let collector = Collector::start_with(&receiver, &sections).await;
+    for (tenant, ids) in [
+        ("a", 0..10),
+        ("b", 100..110),
+        ("a", 10..20),
+        ("b", 110..120),
+    ] {
+        assert_eq!(send_as(&collector, tenant, ids).await.status, 200);
+    }
+    eventually("both batches are full", async || sink.spans().len() == 40).await;
+    let requests = sink.requests();
+    let batches = requests.iter().map(|request| distinct_ids(&spans(request)));
+    let mut batches: Vec<_> = batches.collect();
+    batches.sort();
+    assert_eq!(batches, [all(0..20), all(100..120)]);
+    let account = collector.stop(DRAIN).await;
+    assert_eq!(account.totals().sent, 40);
+}
+
+#[tokio::test]
+async fn clients_beyond_the_limit_of_groups_come_back_later() {
+    let sink = GrpcSink::default();
+    let batch = "{timeout: 1h, send_batch_size: 20, metadata_keys: [x-tenant], \
+                 metadata_cardinality_limit: 1}";
+    let (receiver, sections) = by_tenant(sink.serve().await, batch);
+    let collector = Collector::start_with(&receiver, &sections).await;
+    assert_eq!(send_as(&collector, "a", 0..10).await.status, 200);
+    let refused = send_as(&collector, "b", 100..110).await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(send_as(&collector, "a", 10..20).await.status, 200);
+    // Nothing waits for the first one any more, so there is a place for the other one.
+    eventually("the batch is sent", async || sink.spans().len() == 20).await;
+    assert_eq!(send_as(&collector, "b", 100..110).await.status, 200);
+    let account = collector.stop(DRAIN).await;
+    assert_eq!((account.totals().sent, account.refused), (30, 10));
 }

@@ -16,6 +16,7 @@ use spanmesh_otlp::response::PartialSuccess;
 
 use super::accounts::Accounts;
 use super::auth::{Authenticator, Authenticators};
+use super::grouping::Grouping;
 use super::intake::Intakes;
 use super::limiter::MemoryLimits;
 use super::options::{Batching, DeliveryOptions};
@@ -161,8 +162,8 @@ pub trait ProcessorConfig: Send {
 pub enum Stage {
     /// Something happens to each payload.
     Process(Arc<dyn Processor>),
-    /// The destinations send batches.
-    Batch(Batching),
+    /// The destinations send batches, and of each group batches of its own, if there are groups.
+    Batch(Batching, Option<Grouping>),
     /// Requests are refused when their payloads take up so much memory.
     Limit(MemoryLimits),
 }
@@ -465,7 +466,7 @@ impl fmt::Debug for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process(_) => f.write_str("Process"),
-            Self::Batch(batching) => batching.fmt(f),
+            Self::Batch(batching, grouping) => (batching, grouping).fmt(f),
             Self::Limit(limits) => limits.fmt(f),
         }
     }

@@ -16,6 +16,7 @@ mod component;
 mod destination;
 mod flow;
 mod gate;
+mod grouping;
 mod hold;
 mod intake;
 mod limiter;
@@ -53,6 +54,7 @@ pub use self::component::{
 pub use self::destination::{Destination, Phase};
 pub use self::flow::{Flow, FlowTotals};
 pub use self::gate::Gate;
+pub use self::grouping::Grouping;
 pub use self::hold::Hold;
 pub use self::intake::{Intake, Intakes, Overload, Pipelines, Refusal};
 pub use self::limiter::{Limiter, MemoryLimits, Pressure};

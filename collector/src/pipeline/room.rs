@@ -79,6 +79,9 @@ pub(super) async fn reserve(
             vacancies[index] = Vacancy::Never;
             continue;
         }
+        if !lane.has_place_for(payload) {
+            continue;
+        }
         match demands.iter_mut().find(|d| Arc::ptr_eq(d.queue, queue)) {
             Some(demand) if queue.capacity().holds(demand.size.plus(size)) => {
                 demand.size = demand.size.plus(size);

@@ -8,8 +8,8 @@ use spanmesh_otlp::Signal;
 use super::plan::Pipeline;
 use crate::config::ComponentId;
 use crate::pipeline::{
-    Batching, Budget, BuildContext, ConnectorConfig, Destination, Flow, Limiter, Pressure,
-    ProcessorConfig, Route, Stage, Step,
+    Batching, Budget, BuildContext, ConnectorConfig, Destination, Flow, Grouping, Limiter,
+    Pressure, ProcessorConfig, Route, Stage, Step,
 };
 
 /// See the module.
@@ -26,10 +26,13 @@ pub(super) type Destinations = BTreeMap<ComponentId, Arc<Destination>>;
 struct Node {
     pipeline: Pipeline,
     steps: Vec<Step>,
-    batching: Option<Batching>,
+    batching: Option<BatchRule>,
     limiter: Option<Limiter>,
     flow: Arc<Flow>,
 }
+
+/// What the `batch` processor of a pipeline says.
+type BatchRule = (Batching, Option<Grouping>);
 
 // === impl Graph ===
 
@@ -64,8 +67,9 @@ impl Graph {
     pub(super) fn feeds(&self, exporter: &ComponentId) -> Vec<(Signal, Option<Batching>)> {
         let nodes = self.nodes.iter();
         let nodes = nodes.filter(|node| node.pipeline.exporters.contains(exporter));
+        let batching = |node: &Node| node.batching.as_ref().map(|(batching, _)| *batching);
         nodes
-            .map(|node| (node.pipeline.signal, node.batching))
+            .map(|node| (node.pipeline.signal, batching(node)))
             .collect()
     }
 
@@ -97,14 +101,16 @@ impl Graph {
 
     /// A pipeline as seen from its entrance. What pipelines before it say of batches holds until a
     /// later one says otherwise.
-    fn route(&self, node: &Node, batching: Option<Batching>, destinations: &Destinations) -> Route {
+    fn route(&self, node: &Node, before: Option<&BatchRule>, destinations: &Destinations) -> Route {
         let signal = node.pipeline.signal;
-        let batching = node.batching.or(batching);
+        let rule = node.batching.as_ref().or(before);
         let mut lanes = Vec::new();
         let mut onward = Vec::new();
         for id in &node.pipeline.exporters {
             if let Some(destination) = destinations.get(id) {
-                lanes.push(destination.lane(signal, batching));
+                let (batching, grouping) = rule.cloned().unzip();
+                let lane = destination.lane(signal, batching);
+                lanes.push(lane.grouped(grouping.flatten()));
             }
             let Some(connector) = self.connectors.get(id) else {
                 continue;
@@ -113,7 +119,7 @@ impl Graph {
             for next in &self.nodes {
                 let is_behind = next.pipeline.receivers.contains(id);
                 if is_behind && connector.connects(signal, next.pipeline.signal) {
-                    let mut route = self.route(next, batching, destinations);
+                    let mut route = self.route(next, rule, destinations);
                     route.steps.insert(0, Step::new(connector.build(&context)));
                     onward.push(route);
                 }
@@ -155,7 +161,7 @@ impl Node {
                     let step = step.counted(&id.to_string(), signal, &context.registry);
                     node.steps.push(step);
                 }
-                Stage::Batch(options) => node.batching = Some(options),
+                Stage::Batch(batching, grouping) => node.batching = Some((batching, grouping)),
                 Stage::Limit(limits) => {
                     let limiter = Limiter::new(limits);
                     let limiter = limiter.counted(&id.to_string(), signal, &context.registry);

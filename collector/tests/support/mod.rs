@@ -63,6 +63,15 @@ impl Collector {
         }
     }
 
+    /// Starts a collector with another receiver.
+    pub async fn start_with(receiver: &str, sections: &str) -> Self {
+        let plan = plan(receiver, sections).unwrap_or_else(|p| panic!("{p}"));
+        let service = Service::start(plan)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self { service }
+    }
+
     /// Reloads with these sections instead; whether they were taken over.
     pub async fn reload(&mut self, sections: &str) -> bool {
         self.reload_with(RECEIVER, sections).await

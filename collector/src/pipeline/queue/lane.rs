@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::super::account::DropReason;
+use super::super::grouping::Grouping;
 use super::super::parcel::Parcel;
 use super::super::payload::Payload;
 use super::super::result::{Outcome, Watcher};
@@ -20,6 +21,8 @@ use super::Queue;
 pub struct Lane {
     pub(super) queue: Arc<Queue>,
     pub(super) index: usize,
+    /// What must not share batches.
+    pub(super) grouping: Option<Grouping>,
 }
 
 /// What became of a payload that came into a lane.
@@ -67,10 +70,16 @@ impl Lane {
             entered: Instant::now(),
             ticket: None,
         };
+        let grouping = self.grouping.as_ref();
+        let group = grouping.map(|grouping| grouping.group(payload.client()));
         let wake = {
             let mut state = self.queue.lock();
             let draining = state.draining;
-            let lane = &mut state.lanes[self.index];
+            let index = match group {
+                Some(group) => state.lane_of(self.index, group),
+                None => self.index,
+            };
+            let lane = &mut state.lanes[index];
             lane.add(parcel, self.queue.max_batch_bytes) || draining
         };
         if wake {

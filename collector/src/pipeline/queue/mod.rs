@@ -9,6 +9,7 @@
 //! first of their pipelines does that says how. See [`super::backlog`] for what is not in memory.
 
 mod disk;
+mod groups;
 mod lane;
 mod waiting;
 
@@ -128,12 +129,14 @@ impl Queue {
             return Lane {
                 queue: self.clone(),
                 index,
+                grouping: None,
             };
         }
         state.lanes.push(Waiting::new(signal, batching));
         Lane {
             queue: self.clone(),
             index: state.lanes.len() - 1,
+            grouping: None,
         }
     }
 

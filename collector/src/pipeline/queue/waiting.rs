@@ -1,12 +1,13 @@
 //! What waits in one lane of a queue, and how batches form of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use spanmesh_otlp::{Limits, Signal};
 
 use super::super::backlog::Backlog;
+use super::super::grouping::Group;
 use super::super::options::Batching;
 use super::super::parcel::{Load, Parcel};
 use super::super::spool::Spool;
@@ -21,6 +22,8 @@ pub(super) struct Waiting {
     bytes: usize,
     /// `None` in memory, and on disk before the log is open.
     pub(super) backlog: Option<Backlog>,
+    /// The lanes of its groups.
+    pub(super) groups: HashMap<Group, usize>,
 }
 
 // === impl Waiting ===
@@ -34,6 +37,7 @@ impl Waiting {
             items: 0,
             bytes: 0,
             backlog: None,
+            groups: HashMap::new(),
         }
     }
 
@@ -60,6 +64,11 @@ impl Waiting {
         backlog.keep();
         self.parcels.drain(..).for_each(Parcel::kept);
         (self.items, self.bytes) = (0, 0);
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.parcels.is_empty()
     }
 
     /// When the oldest parcel has waited long enough; `None` if there is none.

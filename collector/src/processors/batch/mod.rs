@@ -5,15 +5,18 @@
 //! tells the queues of its pipeline's destinations how large their batches shall be, and those form
 //! by appending when they are taken out.
 //!
-//! Left out: `metadata_keys`.
+//! With `metadata_keys` they form apart for each combination of values that wait there, of which
+//! there may be so many at the same time; in the OpenTelemetry Collector it is so many over the life
+//! of the process, and what is beyond is refused for good.
 
 use std::time::Duration;
 
+use http::HeaderName;
 use serde::Deserialize;
 use spanmesh_otlp::Signal;
 
 use crate::config::{Problems, Section, Span};
-use crate::pipeline::{Batching, BuildContext, ProcessorConfig, ProcessorFactory, Stage};
+use crate::pipeline::{Batching, BuildContext, Grouping, ProcessorConfig, ProcessorFactory, Stage};
 
 /// Makes `batch` processors.
 #[derive(Debug)]
@@ -21,7 +24,10 @@ pub struct Factory;
 
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(try_from = "RawOptions")]
-struct Options(Batching);
+struct Options {
+    batching: Batching,
+    grouping: Option<Grouping>,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(default)]
@@ -32,10 +38,10 @@ struct RawOptions {
     timeout: Span,
     /// How many items a batch has at most; 0 for no limit.
     send_batch_max_size: u64,
+    /// Names of headers whose values batches have in common.
     metadata_keys: Vec<String>,
-    /// Means something only together with `metadata_keys`.
-    #[serde(rename = "metadata_cardinality_limit")]
-    _metadata_cardinality_limit: u64,
+    /// For how many combinations of them something may wait at the same time; 0 for no limit.
+    metadata_cardinality_limit: usize,
 }
 
 // === impl Factory ===
@@ -55,7 +61,7 @@ impl ProcessorFactory for Factory {
 
 impl ProcessorConfig for Options {
     fn build(&self, _context: &BuildContext, _signal: Signal) -> Stage {
-        Stage::Batch(self.0)
+        Stage::Batch(self.batching, self.grouping.clone())
     }
 }
 
@@ -70,17 +76,26 @@ impl TryFrom<RawOptions> for Options {
                  ({size}), but found {max}"
             ));
         }
-        if !raw.metadata_keys.is_empty() {
-            return Err("\"metadata_keys\" is not available in this version".to_owned());
-        }
         let timeout: Duration = raw.timeout.0;
-        Ok(Self(Batching {
+        let batching = Batching {
             min_items: size,
             max_items: max,
             min_bytes: None,
             max_bytes: None,
             timeout,
-        }))
+        };
+        let keys = header_names(&raw.metadata_keys)?;
+        let grouping = Grouping {
+            keys: keys.into(),
+            limit: match raw.metadata_cardinality_limit {
+                0 => usize::MAX,
+                limit => limit,
+            },
+        };
+        Ok(Self {
+            batching,
+            grouping: (!grouping.keys.is_empty()).then_some(grouping),
+        })
     }
 }
 
@@ -93,7 +108,55 @@ impl Default for RawOptions {
             timeout: Span::millis(200),
             send_batch_max_size: 0,
             metadata_keys: Vec::new(),
-            _metadata_cardinality_limit: 1000,
+            metadata_cardinality_limit: 1000,
         }
+    }
+}
+
+/// Names of headers, each of them once, in whatever case.
+fn header_names(keys: &[String]) -> Result<Vec<HeaderName>, String> {
+    let mut names: Vec<HeaderName> = Vec::new();
+    for key in keys {
+        let name: HeaderName = key.parse().map_err(|_| {
+            format!("expected names of headers in \"metadata_keys\", but found {key:?}")
+        })?;
+        if names.contains(&name) {
+            return Err(format!(
+                "expected each of \"metadata_keys\" once, but found {key:?} again"
+            ));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_for_tests;
+
+    fn read(yaml: &str) -> Result<Options, String> {
+        let node = parse_for_tests(yaml);
+        let options: Result<Options, Problems> = Section::new(&node, "b").read();
+        options.map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn groups_have_names_of_headers() {
+        let grouping = |yaml| read(yaml).unwrap().grouping;
+        assert_eq!(grouping("{}"), None);
+        assert_eq!(grouping("{metadata_cardinality_limit: 5}"), None);
+        let two = grouping("{metadata_keys: [X-Tenant, token]}").unwrap();
+        assert_eq!(
+            *two.keys,
+            ["x-tenant", "token"].map(HeaderName::from_static)
+        );
+        assert_eq!(two.limit, 1000);
+        let no_limit = "{metadata_keys: [a], metadata_cardinality_limit: 0}";
+        assert_eq!(grouping(no_limit).unwrap().limit, usize::MAX);
+        let error = read("{metadata_keys: [a, A]}").unwrap_err();
+        assert!(error.contains("once, but found \"A\" again"), "{error}");
+        let error = read("{metadata_keys: [a b]}").unwrap_err();
+        assert!(error.contains("but found \"a b\""), "{error}");
     }
 }
