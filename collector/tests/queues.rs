@@ -204,6 +204,18 @@ async fn batches_of_different_clients_do_not_mix() {
     let mut batches: Vec<_> = batches.collect();
     batches.sort();
     assert_eq!(batches, [all(0..20), all(100..120)]);
+    for (name, value) in [
+        ("batch_size_trigger_send", 2.0),
+        ("timeout_trigger_send", 0.0),
+        ("batch_send_size_count", 2.0),
+        ("batch_send_size_sum", 40.0),
+        ("batch_send_size_bytes_count", 2.0),
+    ] {
+        let series = format!("otelcol_processor_batch_{name}{{processor=\"batch\"}}");
+        assert_eq!(collector.metric(&series).await, value, "{name}");
+    }
+    let size = "otelcol_processor_batch_batch_send_size_bucket{processor=\"batch\",le=\"25\"}";
+    assert_eq!(collector.metric(size).await, 2.0);
     let account = collector.stop(DRAIN).await;
     assert_eq!(account.totals().sent, 40);
 }

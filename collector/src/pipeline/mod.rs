@@ -10,6 +10,7 @@ mod account;
 mod accounts;
 mod auth;
 mod backlog;
+mod batch_metrics;
 mod budget;
 mod client;
 mod component;
@@ -43,6 +44,7 @@ pub use self::auth::{
     Attributes, AuthOptions, Authenticator, Authenticators, ClientAuthenticator,
     ServerAuthenticator, Unauthenticated,
 };
+pub use self::batch_metrics::BatchMetrics;
 pub use self::budget::{Budget, Reservation};
 pub use self::client::Client;
 pub use self::component::{

@@ -8,8 +8,8 @@ use spanmesh_otlp::Signal;
 use super::plan::Pipeline;
 use crate::config::ComponentId;
 use crate::pipeline::{
-    Batching, Budget, BuildContext, ConnectorConfig, Destination, Flow, Grouping, Limiter,
-    Pressure, ProcessorConfig, Route, Stage, Step,
+    BatchMetrics, Batching, Budget, BuildContext, ConnectorConfig, Destination, Flow, Grouping,
+    Limiter, Pressure, ProcessorConfig, Route, Stage, Step,
 };
 
 /// See the module.
@@ -32,7 +32,11 @@ struct Node {
 }
 
 /// What the `batch` processor of a pipeline says.
-type BatchRule = (Batching, Option<Grouping>);
+struct BatchRule {
+    batching: Batching,
+    grouping: Option<Grouping>,
+    metrics: Arc<BatchMetrics>,
+}
 
 // === impl Graph ===
 
@@ -67,7 +71,7 @@ impl Graph {
     pub(super) fn feeds(&self, exporter: &ComponentId) -> Vec<(Signal, Option<Batching>)> {
         let nodes = self.nodes.iter();
         let nodes = nodes.filter(|node| node.pipeline.exporters.contains(exporter));
-        let batching = |node: &Node| node.batching.as_ref().map(|(batching, _)| *batching);
+        let batching = |node: &Node| node.batching.as_ref().map(|rule| rule.batching);
         nodes
             .map(|node| (node.pipeline.signal, batching(node)))
             .collect()
@@ -108,9 +112,14 @@ impl Graph {
         let mut onward = Vec::new();
         for id in &node.pipeline.exporters {
             if let Some(destination) = destinations.get(id) {
-                let (batching, grouping) = rule.cloned().unzip();
-                let lane = destination.lane(signal, batching);
-                lanes.push(lane.grouped(grouping.flatten()));
+                let lane = destination.lane(signal, rule.map(|rule| rule.batching));
+                lanes.push(match rule {
+                    Some(rule) => {
+                        let lane = lane.grouped(rule.grouping.clone());
+                        lane.counted(rule.metrics.clone())
+                    }
+                    None => lane,
+                });
             }
             let Some(connector) = self.connectors.get(id) else {
                 continue;
@@ -161,7 +170,14 @@ impl Node {
                     let step = step.counted(&id.to_string(), signal, &context.registry);
                     node.steps.push(step);
                 }
-                Stage::Batch(batching, grouping) => node.batching = Some((batching, grouping)),
+                Stage::Batch(batching, grouping) => {
+                    let metrics = BatchMetrics::new(&id.to_string(), &context.registry);
+                    node.batching = Some(BatchRule {
+                        batching,
+                        grouping,
+                        metrics: Arc::new(metrics),
+                    });
+                }
                 Stage::Limit(limits) => {
                     let limiter = Limiter::new(limits);
                     let limiter = limiter.counted(&id.to_string(), signal, &context.registry);

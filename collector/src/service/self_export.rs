@@ -14,8 +14,8 @@ use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value as Any,
 };
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
-    metric::Data, number_data_point::Value as Number,
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
+    ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point::Value as Number,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
@@ -243,7 +243,7 @@ fn request(
     let items = reading
         .families
         .iter()
-        .map(|family| family.samples.len() as u64)
+        .map(|family| (family.samples.len() + family.histograms.len()) as u64)
         .sum();
     let scope = InstrumentationScope {
         name: "spanmesh-collector".to_owned(),
@@ -276,7 +276,22 @@ fn metric(family: &FamilyReading, started: u64, now: u64) -> Metric {
             ..NumberDataPoint::default()
         });
     let data_points = points.collect();
+    let histograms = family.histograms.iter();
+    let histograms = histograms.map(|(labels, reading)| HistogramDataPoint {
+        attributes: attributes(labels),
+        start_time_unix_nano: started,
+        time_unix_nano: now,
+        count: reading.count(),
+        sum: Some(reading.sum as f64),
+        bucket_counts: reading.counts.clone(),
+        explicit_bounds: reading.bounds.iter().map(|bound| *bound as f64).collect(),
+        ..HistogramDataPoint::default()
+    });
     let data = match family.kind {
+        Kind::Histogram => Data::Histogram(Histogram {
+            data_points: histograms.collect(),
+            aggregation_temporality: AggregationTemporality::Cumulative.into(),
+        }),
         Kind::Gauge => Data::Gauge(Gauge { data_points }),
         Kind::Counter => Data::Sum(Sum {
             data_points,

@@ -1,12 +1,14 @@
 //! Counters and gauges, what they are at one moment, and that in Prometheus' text format 0.0.4.
 //!
-//! Left out: histograms, exemplars, and the `_total` suffix, which the names of otelcol's default
+//! Left out: exemplars, and the `_total` suffix, which the names of otelcol's default
 //! reader do not have.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::histogram::{Histogram, HistogramReading};
 
 /// Every metric of the process. Clones share their metrics.
 #[derive(Clone, Default)]
@@ -39,6 +41,8 @@ pub enum Kind {
     Counter,
     /// They go up and down.
     Gauge,
+    /// They are counted by their size.
+    Histogram,
 }
 
 /// Every metric at one moment, by name.
@@ -57,13 +61,16 @@ pub struct FamilyReading {
     pub help: &'static str,
     /// How its numbers behave.
     pub kind: Kind,
-    /// Its numbers by labels.
+    /// Its numbers by labels; none in a histogram.
     pub samples: Vec<(Labels, f64)>,
+    /// What a histogram has instead.
+    pub histograms: Vec<(Labels, HistogramReading)>,
 }
 
 enum Source {
     Counter(Counter),
     Read(Box<dyn Fn() -> f64 + Send + Sync>),
+    Histogram(Histogram),
 }
 
 // === impl Registry ===
@@ -83,10 +90,31 @@ impl Registry {
                 .or_insert_with(|| Source::Counter(counter.clone()))
             {
                 Source::Counter(known) => counter = known.clone(),
-                Source::Read(_) => {}
+                Source::Read(_) | Source::Histogram(_) => {}
             }
         });
         counter
+    }
+
+    /// The histogram of this name and these labels, made on first use.
+    pub fn histogram(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        bounds: &'static [u64],
+    ) -> Histogram {
+        let mut histogram = Histogram::new(bounds);
+        self.with_series(name, help, Kind::Histogram, |series| {
+            match series
+                .entry(owned(labels))
+                .or_insert_with(|| Source::Histogram(histogram.clone()))
+            {
+                Source::Histogram(known) => histogram = known.clone(),
+                Source::Counter(_) | Source::Read(_) => {}
+            }
+        });
+        histogram
     }
 
     /// A counter whose value is kept elsewhere. Replaces one of the same name and labels.
@@ -129,19 +157,24 @@ impl Registry {
             prepare();
         }
         let families = metrics.families.iter().map(|(name, family)| {
-            let samples = family.series.iter().map(|(labels, source)| {
-                let value = match source {
-                    Source::Counter(counter) => counter.get() as f64,
-                    Source::Read(read) => read(),
-                };
-                (labels.clone(), value)
-            });
-            FamilyReading {
+            let mut reading = FamilyReading {
                 name,
                 help: family.help,
                 kind: family.kind,
-                samples: samples.collect(),
+                samples: Vec::new(),
+                histograms: Vec::new(),
+            };
+            for (labels, source) in &family.series {
+                let labels = labels.clone();
+                match source {
+                    Source::Counter(counter) => {
+                        reading.samples.push((labels, counter.get() as f64));
+                    }
+                    Source::Read(read) => reading.samples.push((labels, read())),
+                    Source::Histogram(one) => reading.histograms.push((labels, one.read())),
+                }
             }
+            reading
         });
         Reading {
             families: families.collect(),
@@ -208,6 +241,9 @@ impl Reading {
             for (labels, value) in &family.samples {
                 let _ = writeln!(text, "{name}{} {value}", braces(labels));
             }
+            for (labels, histogram) in &family.histograms {
+                histogram.encode(name, &joined(labels), &mut text);
+            }
         }
         text
     }
@@ -233,6 +269,7 @@ impl Kind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -246,10 +283,14 @@ fn owned(labels: &[(&str, &str)]) -> Labels {
 
 /// Labels as they stand behind a name; nothing if there are none.
 fn braces(labels: &Labels) -> String {
-    if labels.is_empty() {
-        return String::new();
+    match labels.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", joined(labels)),
     }
-    let mut text = String::from("{");
+}
+
+fn joined(labels: &Labels) -> String {
+    let mut text = String::new();
     for (index, (name, value)) in labels.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
         let value = value
@@ -258,42 +299,9 @@ fn braces(labels: &Labels) -> String {
             .replace('\n', "\\n");
         let _ = write!(text, "{separator}{name}=\"{value}\"");
     }
-    text.push('}');
     text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_are_written_by_name() {
-        let registry = Registry::default();
-        registry.gauge("b", "A gauge.", &[], || 1.5);
-        let counter = registry.counter("a", "A counter.", &[("x", "1\"2")]);
-        registry.counter("a", "A counter.", &[("x", "1\"2")]).add(2);
-        counter.add(1);
-        registry.counter_from("a", "A counter.", &[("x", "0")], || 7.0);
-        assert_eq!(
-            registry.encode(),
-            "# HELP a A counter.\n# TYPE a counter\na{x=\"0\"} 7\na{x=\"1\\\"2\"} 3\n\
-             # HELP b A gauge.\n# TYPE b gauge\nb 1.5\n"
-        );
-    }
-
-    #[test]
-    fn series_are_summed_by_their_labels() {
-        let registry = Registry::default();
-        for (receiver, transport, amount) in [("a", "grpc", 1), ("a", "http", 2), ("b", "http", 4)]
-        {
-            let labels = [("receiver", receiver), ("transport", transport)];
-            registry.counter("n", "A counter.", &labels).add(amount);
-        }
-        let reading = registry.read();
-        assert_eq!(reading.sum("n", &[("receiver", "a")]), Some(3.0));
-        assert_eq!(reading.sum("n", &[("transport", "http")]), Some(6.0));
-        assert_eq!(reading.sum("n", &[]), Some(7.0));
-        assert_eq!(reading.sum("n", &[("receiver", "c")]), None);
-        assert_eq!(reading.sum("m", &[]), None);
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

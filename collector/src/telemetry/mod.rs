@@ -3,12 +3,14 @@
 //! The names of metrics are those of the OpenTelemetry Collector, without `_total` and without units
 //! as its default reader writes them; names of our own begin with `spanmesh_`.
 
+mod histogram;
 pub mod logs;
 mod metrics;
 mod process;
 mod throttle;
 mod time;
 
+pub use self::histogram::{Histogram, HistogramReading};
 pub use self::metrics::{Counter, FamilyReading, Kind, Labels, Reading, Registry};
 pub use self::process::register as register_process;
 pub use self::throttle::{Throttle, escaped, excerpt};

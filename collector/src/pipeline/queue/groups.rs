@@ -70,8 +70,10 @@ impl State {
                 index
             }
             None => {
-                let (signal, batching) = (lanes[base].signal, lanes[base].batching);
-                lanes.push(Waiting::new(signal, batching));
+                let of = &lanes[base];
+                let mut lane = Waiting::new(of.signal, of.batching);
+                lane.metrics.clone_from(&of.metrics);
+                lanes.push(lane);
                 lanes.len() - 1
             }
         };

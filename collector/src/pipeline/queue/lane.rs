@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::super::account::DropReason;
+use super::super::batch_metrics::BatchMetrics;
 use super::super::grouping::Grouping;
 use super::super::parcel::Parcel;
 use super::super::payload::Payload;
@@ -40,6 +41,13 @@ impl Lane {
     /// The queue that it leads to.
     pub(in crate::pipeline) fn queue(&self) -> &Arc<Queue> {
         &self.queue
+    }
+
+    /// The same entrance, behind which batches are counted by `metrics`.
+    #[must_use]
+    pub fn counted(self, metrics: Arc<BatchMetrics>) -> Self {
+        self.queue.lock().lanes[self.index].metrics = Some(metrics);
+        self
     }
 
     /// Whether it leads to a disk.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use spanmesh_otlp::{Limits, Signal};
 
 use super::super::backlog::Backlog;
+use super::super::batch_metrics::BatchMetrics;
 use super::super::grouping::Group;
 use super::super::options::Batching;
 use super::super::parcel::{Load, Parcel};
@@ -22,6 +23,8 @@ pub(super) struct Waiting {
     bytes: usize,
     /// `None` in memory, and on disk before the log is open.
     pub(super) backlog: Option<Backlog>,
+    /// What counts its batches.
+    pub(super) metrics: Option<Arc<BatchMetrics>>,
     /// The lanes of its groups.
     pub(super) groups: HashMap<Group, usize>,
 }
@@ -37,6 +40,7 @@ impl Waiting {
             items: 0,
             bytes: 0,
             backlog: None,
+            metrics: None,
             groups: HashMap::new(),
         }
     }
@@ -111,6 +115,9 @@ impl Waiting {
             }
             (items, bytes) = (items_after, bytes_after);
             parcels.extend(self.parcels.pop_front());
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.sent(items, bytes, self.is_full(max_bytes));
         }
         self.items -= items;
         self.bytes -= bytes;
