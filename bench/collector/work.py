@@ -23,6 +23,8 @@ class Work:
     output: Output = "otlp_grpc"
     """Where it goes: on by OTLP/gRPC, or nowhere, without batches."""
     items_per_request: int = 100
+    frame_bytes: int | None = None
+    """How large the frames of HTTP/2 are that come in; as large as the server allows without."""
 
     @property
     def items(self) -> str:
@@ -36,6 +38,8 @@ class Work:
     def options(self) -> list[str]:
         """Return the load's options that follow from it."""
         options = [f"--items-per-request={self.items_per_request}"]
+        if self.frame_bytes is not None:
+            options.append(f"--frame-bytes={self.frame_bytes}")
         if self.signal != "traces":
             options.append(f"--signal={self.signal}")
         if self.transport != "grpc":

@@ -35,6 +35,7 @@ ROWS = tuple(
     cost.row()
     for cost in (
         _Cost("nop", Work(output="nop"), "0.15"),
+        _Cost("frames", Work(output="nop", frame_bytes=16 << 10), "0.15"),
         _Cost("batch", Work(), "0.20"),
         _Cost("gzip", Work(compression="gzip"), "0.45"),
         _Cost("http", Work(transport="http"), "0.20"),

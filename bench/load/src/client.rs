@@ -32,6 +32,8 @@ pub struct Plan {
     pub transport: Transport,
     /// Whether they are compressed, with gzip. That is done before the first of them is sent.
     pub gzip: bool,
+    /// How large the frames of HTTP/2 are; as large as the server allows without.
+    pub frame_bytes: Option<usize>,
     /// Requests in all, over all connections.
     pub requests: u64,
     /// Spans or log records in a request.

@@ -78,7 +78,11 @@ async fn export_grpc(
     }
     let mut connection = connection.clone().ready().await?;
     let (response, mut stream) = connection.send_request(request.body(())?, false)?;
-    stream.send_data(body.clone(), true)?;
+    let mut rest = body.clone();
+    while let Some(size) = plan.frame_bytes.filter(|size| rest.len() > *size) {
+        stream.send_data(rest.split_to(size), false)?;
+    }
+    stream.send_data(rest, true)?;
     let (head, mut answer) = response.await?.into_parts();
     while let Some(chunk) = answer.data().await.transpose()? {
         answer.flow_control().release_capacity(chunk.len())?;

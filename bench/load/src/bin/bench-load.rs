@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 
 use clap::{Parser, ValueEnum};
 use spanmesh_bench_load::Error;
@@ -26,6 +26,9 @@ struct Args {
     /// Compress it
     #[arg(long)]
     gzip: bool,
+    /// Send frames of HTTP/2 of so many bytes; as large as the server allows without
+    #[arg(long)]
+    frame_bytes: Option<NonZeroUsize>,
     /// How many spans or log records to send; rounded up to whole requests
     #[arg(long)]
     items: u64,
@@ -61,6 +64,7 @@ async fn main() -> Result<(), Error> {
         },
         transport: args.transport,
         gzip: args.gzip,
+        frame_bytes: args.frame_bytes.map(NonZeroUsize::get),
         requests: args.items.div_ceil(items_per_request.into()),
         items_per_request: items_per_request.into(),
         connections: args.connections.get().into(),
