@@ -272,4 +272,6 @@ impl Queue {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
