@@ -11,6 +11,9 @@ metadata:
     {{- include "spanmesh.selector" . | nindent 4 }}
     app.kubernetes.io/part-of: spanmesh
     app.kubernetes.io/component: {{ .layer }}
+    # By these Istio's own metrics name a workload.
+    app: {{ .name }}
+    version: {{ .root.Chart.AppVersion | quote }}
     {{- with $values.commonLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
