@@ -23,6 +23,9 @@ CONTAINERREGISTRY_VERSION := v0.21.9
 # Both lines of Helm; tests/rig/chart.py names the same. The second writes the golden files.
 HELM_VERSIONS := 3.21.4 4.2.4
 KUSTOMIZE_VERSION := 5.8.1
+# Whose definitions the chart's ServiceMonitors and Certificates are held against.
+PROMETHEUS_OPERATOR_VERSION := 0.85.0
+CERT_MANAGER_VERSION := 1.21.2
 GRPCURL_VERSION := v1.9.3
 # Not a source of load: a core of it makes some ten thousand spans a second.
 TELEMETRYGEN_VERSION := v0.161.0
@@ -183,7 +186,8 @@ setup-clients: .go/bin/.grpcurl-$(GRPCURL_VERSION) .go/bin/.telemetrygen-$(TELEM
 setup-peers: setup-go .venv/.bench-complete # The next hops of others: rotel, otelcol and Jaeger; the first time takes minutes
 	@PATH=$$PATH:$(CURDIR)/.venv/bin $(PYTHON) -c 'from bench.collector import otelcol; from rig import jaeger; otelcol.built(); jaeger.built()'
 
-setup-helm: $(HELM_VERSIONS:%=.go/helm-%/helm) .go/kustomize-$(KUSTOMIZE_VERSION)/kustomize # Those that people install with
+setup-helm: $(HELM_VERSIONS:%=.go/helm-%/helm) .go/kustomize-$(KUSTOMIZE_VERSION)/kustomize \
+  .go/crds/prometheus-operator-$(PROMETHEUS_OPERATOR_VERSION) .go/crds/cert-manager-$(CERT_MANAGER_VERSION) # Those that people install with
 
 .go/helm-%/helm: | setup-go
 	@echo "setup: Helm $* into $(@D)"
@@ -200,6 +204,19 @@ setup-istio: setup-go
 	@$(call debian,ip,iproute2)
 	@$(call need,unshare,install util-linux)
 	@tests/istio/build-tools >/dev/null
+
+# $(call go_files,MODULE@VERSION,FILES): files of a Go module into the target's folder
+go_files = rm -rf $@ && mkdir -p $@.part && PATH=$$PATH:$(CURDIR)/.venv/bin \
+	  sh -euc 'cp "$$(go mod download -json $(1) | sed -n "s/^.*\"Dir\": \"\(.*\)\",*$$/\1/p")"/$(2) $@.part' \
+	  && chmod -R u+w $@.part && mv $@.part $@ $(call or_fail,go could not download $(1))
+
+.go/crds/prometheus-operator-%: | setup-go
+	@echo "setup: the definitions of the Prometheus operator into $@"
+	@$(call go_files,github.com/prometheus-operator/prometheus-operator@v$*,example/prometheus-operator-crd/*)
+
+.go/crds/cert-manager-%: | setup-go
+	@echo "setup: the definitions of cert-manager into $@"
+	@$(call go_files,github.com/cert-manager/cert-manager@v$*,deploy/crds/*.yaml)
 
 # --- build -------------------------------------------------------------------------------------
 

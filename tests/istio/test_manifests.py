@@ -31,7 +31,7 @@ FILES = sorted(
     path for path in ISTIO.rglob("*.yaml") if path.relative_to(ISTIO).parts[0] not in APART
 )
 KUBERNETES = "1.34"
-OURS = {"ConfigMap", "Deployment", "Namespace", "Service", "ServiceAccount"}
+OURS = {"ConfigMap", "Deployment", "Namespace", "NetworkPolicy", "Service", "ServiceAccount"}
 WASM = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
 RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 
@@ -41,7 +41,9 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 
 def resource(kind: str) -> dict[str, Any]:
-    found = [one for path in FILES for one in documents(path) if one["kind"] == kind]
+    """Return the one object of this kind, those that only some overlays add apart."""
+    paths = [path for path in FILES if "components" not in path.parts]
+    found = [one for path in paths for one in documents(path) if one["kind"] == kind]
     assert len(found) == 1, f"{len(found)} of kind {kind}"
     return found[0]
 
@@ -67,9 +69,10 @@ def test_kinds_of_kubernetes_follow_its_schemas(path: Path) -> None:
 def test_every_file_is_named_by_one_kustomization() -> None:
     for folder in {path.parent for path in FILES}:
         (kustomization,) = documents(folder / "kustomization.yaml")
-        named = {one for one in kustomization["resources"] if not one.startswith("../")}
+        resources = set(kustomization.get("resources", []))
+        named = {one for one in resources if not one.startswith("../")}
         assert named == {p.name for p in folder.glob("*.yaml")} - {"kustomization.yaml"}
-        for other in set(kustomization["resources"]) - named:
+        for other in resources - named | set(kustomization.get("components", [])):
             assert (folder / other / "kustomization.yaml").is_file(), other
 
 
@@ -123,7 +126,7 @@ def test_the_collector_accepts_its_configuration(run: Run) -> None:
     assert "port: 8888" in config
 
 
-def test_both_ways_load_the_same_filter() -> None:
+def test_all_ways_load_the_same_filter() -> None:
     plugin = resource("WasmPlugin")["spec"]
     config = patch("EXTENSION_CONFIG")["typed_config"]["config"]
     assert config["name"] == config["root_id"] == plugin["pluginName"] == "spanmesh"
@@ -133,6 +136,9 @@ def test_both_ways_load_the_same_filter() -> None:
     assert remote["http_uri"]["uri"] == plugin["url"]
     assert remote["sha256"] == plugin["sha256"]
     assert re.fullmatch("[a-f0-9]{64}", plugin["sha256"])
+    extension = resource("TrafficExtension")["spec"]
+    wasm = extension.pop("wasm")
+    assert {**extension, **wasm} == plugin
 
 
 def test_the_plugin_comes_before_everything_that_rejects_requests() -> None:

@@ -32,13 +32,19 @@ def release(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def module_of(folder: Path) -> list[tuple[str, str]]:
-    """Return URL and digest of the module in both manifests."""
+    """Return URL and digest of the module in the manifests of each way to load it."""
     istio = folder / "out" / "istio"
     plugin = yaml.safe_load((istio / "wasmplugin" / "wasmplugin.yaml").read_text())["spec"]
+    extension = yaml.safe_load((istio / "trafficextension" / "trafficextension.yaml").read_text())
+    wasm = extension["spec"]["wasm"]
     patches = yaml.safe_load((istio / "envoyfilter" / "envoyfilter.yaml").read_text())["spec"]
     config = patches["configPatches"][0]["patch"]["value"]["typed_config"]["config"]
     remote = config["vm_config"]["code"]["remote"]
-    return [(plugin["url"], plugin["sha256"]), (remote["http_uri"]["uri"], remote["sha256"])]
+    return [
+        (plugin["url"], plugin["sha256"]),
+        (wasm["url"], wasm["sha256"]),
+        (remote["http_uri"]["uri"], remote["sha256"]),
+    ]
 
 
 def test_names_have_the_version_and_digests_are_listed(tmp_path: Path) -> None:
@@ -55,21 +61,21 @@ def test_names_have_the_version_and_digests_are_listed(tmp_path: Path) -> None:
 def test_without_a_place_the_placeholder_stays_and_is_mentioned(tmp_path: Path) -> None:
     done = release(tmp_path)
     assert "placeholder" in done.stderr
-    assert module_of(tmp_path) == [("https://example.com/spanmesh-filter.wasm", DIGEST)] * 2
+    assert module_of(tmp_path) == [("https://example.com/spanmesh-filter.wasm", DIGEST)] * 3
 
 
 def test_a_url_goes_with_the_digest_of_the_file(tmp_path: Path) -> None:
     done = release(tmp_path, RELEASE_URL="https://files.example.com/spanmesh/")
     assert done.returncode == 0, done.stderr
     url = "https://files.example.com/spanmesh/spanmesh-filter-1.2.3.wasm"
-    assert module_of(tmp_path) == [(url, DIGEST)] * 2
+    assert module_of(tmp_path) == [(url, DIGEST)] * 3
 
 
 def test_an_image_goes_with_the_digest_of_its_manifest(tmp_path: Path) -> None:
     image = "oci://registry.example.com/spanmesh/filter:1.2.3"
     done = release(tmp_path, RELEASE_OCI=image, RELEASE_OCI_DIGEST=f"sha256:{MANIFEST}")
     assert done.returncode == 0, done.stderr
-    assert module_of(tmp_path) == [(image, MANIFEST)] * 2
+    assert module_of(tmp_path) == [(image, MANIFEST)] * 3
 
 
 def test_the_collectors_image_is_filled_in(tmp_path: Path) -> None:

@@ -24,17 +24,37 @@ HELM_VERSIONS = ("3.21.4", "4.2.4")
 
 KUSTOMIZE_VERSION = "5.8.1"
 
+_TOOLS = Path(os.environ.get("SPANMESH_GO_TOOLS", ROOT / ".go"))
+
 Object = dict[str, Any]
 """A Kubernetes object."""
 
 
 def tool(name: str, version: str) -> Path:
     """Return a program that `make setup-helm` has installed."""
-    folder = Path(os.environ.get("SPANMESH_GO_TOOLS", ROOT / ".go"))
-    path = folder / f"{name}-{version}" / name
+    path = _TOOLS / f"{name}-{version}" / name
     if not path.exists():
         raise RigError(f"no {name} {version} at {path}: run `make setup-helm`")
     return path
+
+
+def definitions() -> list[Path]:
+    """Return the CRDs of the Prometheus operator and of cert-manager that the chart uses."""
+    folder = _TOOLS / "crds"
+    names = ("servicemonitors", "podmonitors", "prometheusrules", "certificates")
+    found = [path for name in names for path in folder.glob(f"*/*_{name}.yaml")]
+    if len(found) != len(names):
+        raise RigError(f"not one CRD of each of {names} in {folder}: run `make setup-helm`")
+    return found
+
+
+def kustomized(folder: Path) -> list[Object]:
+    """Build a folder with kustomize."""
+    argv = [tool("kustomize", KUSTOMIZE_VERSION), "build", folder]
+    done = subprocess.run([str(part) for part in argv], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RigError(f"kustomize build {folder}: {done.stderr}")
+    return objects(done.stdout)
 
 
 def helm(
