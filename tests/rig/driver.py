@@ -98,6 +98,7 @@ class Driver:
 
     port: int
     made: list[Made] = field(default_factory=list)
+    address: str = "127.0.0.1"
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, wish: Wish) -> Made:
@@ -106,7 +107,12 @@ class Driver:
         status: int | None
         try:
             status = http.request(
-                self.port, target, method=wish.method, host=wish.host, headers=wish.headers
+                self.port,
+                target,
+                method=wish.method,
+                host=wish.host,
+                headers=wish.headers,
+                address=self.address,
             ).status
         except OSError:
             status = None

@@ -43,9 +43,10 @@ def request(
     headers: Headers = (),
     body: bytes = b"",
     timeout: float = 15.0,
+    address: str = "127.0.0.1",
 ) -> Response:
-    """Make one request to a loopback port on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    """Make one request to a port of this machine on a connection of its own."""
+    connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         return exchange(connection, path, method=method, host=host, headers=headers, body=body)
     finally:

@@ -5,6 +5,11 @@
 //! (`ingestion`, `envoy`, `mimir`): Envoy 1.40 then ends with "unset oneof". So a name is sent as
 //! it is only if no message can begin like it, and as a message otherwise.
 //!
+//! The `:authority` of a call is the cluster's name, unless the message says otherwise. The names of
+//! Istio's clusters are no authorities: an HTTP/2 server that parses them, such as hyper's, resets
+//! the stream, and the filter sees UNAVAILABLE. So these go as a message with the host that they end
+//! with.
+//!
 //! Source: Envoy, `Context::grpcCall`, and `envoy/config/core/v3/grpc_service.proto`.
 
 use spanmesh_otlp::encode::put_bytes;
@@ -13,6 +18,8 @@ use spanmesh_otlp::encode::put_bytes;
 const ENVOY_GRPC: u32 = 1;
 /// `GrpcService.EnvoyGrpc.cluster_name`.
 const CLUSTER_NAME: u32 = 1;
+/// `GrpcService.EnvoyGrpc.authority`.
+const AUTHORITY: u32 = 2;
 /// Wire types 6 and 7 do not exist.
 const FIRST_INVALID_WIRE_TYPE: u8 = 6;
 
@@ -30,12 +37,16 @@ impl Cluster {
     /// A cluster of this name; `None` if it is empty.
     pub fn new(name: String) -> Option<Self> {
         let first = name.bytes().next()?;
-        if first & 7 >= FIRST_INVALID_WIRE_TYPE {
+        let host = host(&name);
+        if host == name && first & 7 >= FIRST_INVALID_WIRE_TYPE {
             let grpc_service = name.clone().into_bytes();
             return Some(Self { name, grpc_service });
         }
         let (mut envoy_grpc, mut grpc_service) = (Vec::new(), Vec::new());
         put_bytes(&mut envoy_grpc, CLUSTER_NAME, name.as_bytes());
+        if host != name {
+            put_bytes(&mut envoy_grpc, AUTHORITY, host.as_bytes());
+        }
         put_bytes(&mut grpc_service, ENVOY_GRPC, &envoy_grpc);
         Some(Self { name, grpc_service })
     }
@@ -50,14 +61,16 @@ impl Cluster {
         &self.grpc_service
     }
 
-    /// The `:authority` of HTTP requests to it: the host in a name of Istio's, else the name.
+    /// The `:authority` of requests to it: the host in a name of Istio's, else the name.
     pub fn authority(&self) -> &str {
-        let host = self
-            .name
-            .rsplit(ISTIO_SEPARATOR)
-            .find(|part| !part.is_empty());
-        host.unwrap_or(&self.name)
+        host(&self.name)
     }
+}
+
+/// The host in a name of Istio's, else the name.
+fn host(name: &str) -> &str {
+    let mut parts = name.rsplit(ISTIO_SEPARATOR);
+    parts.find(|part| !part.is_empty()).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -70,12 +83,19 @@ mod tests {
 
     #[test]
     fn a_name_that_no_message_begins_like_goes_as_it_is() {
-        for name in [
-            "outbound|4317||spanmesh-collector.observability.svc.cluster.local",
-            "go",
-        ] {
+        for name in ["go", "otlp"] {
             assert_eq!(cluster(name).grpc_service(), name.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_name_of_istios_goes_as_a_message_with_its_host() {
+        assert_eq!(
+            cluster("outbound|4317||c.o.svc").grpc_service(),
+            b"\n\x21\n\x16outbound|4317||c.o.svc\x12\x07c.o.svc"
+        );
+        // Without a host there is nothing better than the name.
+        assert_eq!(cluster("||").grpc_service(), b"\n\x04\n\x02||");
     }
 
     #[test]

@@ -143,7 +143,9 @@ impl Reply {
 impl fmt::Display for FailedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
-            Cause::NotStarted => f.write_str("a call that Envoy could not start")?,
+            Cause::NotStarted => {
+                f.write_str("a call that Envoy could not start: no such cluster, or no host in it")?
+            }
             Cause::NoResponse => f.write_str("no response")?,
             Cause::GrpcStatus(code) => write!(f, "gRPC status {code}")?,
             Cause::HttpStatus(code) => write!(f, "HTTP status {code}")?,

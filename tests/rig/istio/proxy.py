@@ -108,9 +108,12 @@ class Proxy(Envoy):
 
     def extensions(self) -> dict[str, str]:
         """Return the short types of the filters that came by ECDS, by their names."""
-        dump = http.request(self.admin, "/config_dump?resource=ecds_filters").json
-        found = {}
-        for one in dump.get("configs", []):
+        dump = http.request(self.admin, "/config_dump?resource=ecds_filters")
+        found: dict[str, str] = {}
+        if dump.status == 404:
+            # It has none.
+            return found
+        for one in dump.json.get("configs", []):
             filter_ = one["ecds_filter"]
             found[filter_["name"]] = filter_["typed_config"]["@type"].rpartition(".")[2]
         return found
