@@ -81,6 +81,8 @@ class Metrics:
     """The collector's own metrics at one moment."""
 
     samples: dict[tuple[str, frozenset[tuple[str, str]]], float]
+    names: set[str]
+    """Those of the metrics. A histogram has one, and its samples have others."""
 
     @classmethod
     def parse(cls, text: str) -> Metrics:
@@ -94,7 +96,7 @@ class Metrics:
                 raise ValueError(f"not a line of the Prometheus text format: {line!r}")
             name, labels, value = found.groups()
             samples[name, frozenset(_LABEL.findall(labels or ""))] = float(value)
-        return cls(samples)
+        return cls(samples, set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)))
 
     def total(self, name: str, **labels: str) -> int:
         """Sum a metric over every series that has these labels. Unknown names count as 0."""
@@ -102,11 +104,6 @@ class Metrics:
         return int(
             sum(v for (key, have), v in self.samples.items() if key == name and wanted <= have)
         )
-
-    @property
-    def names(self) -> set[str]:
-        """The names that there are."""
-        return {name for name, _ in self.samples}
 
 
 class Collector:
