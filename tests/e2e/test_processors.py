@@ -183,11 +183,17 @@ def test_probabilistic_sampler(run: Run, sink: Sink, mode: str) -> None:
     else:
         kept = {span.span_id for span in spans if int(span.trace_id[-14:], 16) >= 3 << 54}
     assert 0 < len(kept) < SPANS
-    wait_for(lambda: len(sink.telemetry().spans) >= len(kept), "the spans that are kept")
-    metrics = collector.metrics()
     account = {"exporter": "otlp_grpc", "signal": "traces"}
+    sent = "spanmesh_account_sent_items"
+    # The sink has them a moment before the collector hears of it.
+    wait_for(lambda: collector.metrics().total(sent, **account) >= len(kept), "they are sent")
+    metrics = collector.metrics()
     assert metrics.total("spanmesh_account_accepted_items", **account) == SPANS
-    assert metrics.total("spanmesh_account_sent_items", **account) == len(kept)
+    assert metrics.total(sent, **account) == len(kept)
+    flow = {"pipeline": "traces", "signal": "traces"}
+    assert metrics.total("spanmesh_pipeline_received_items", **flow) == SPANS
+    assert metrics.total("spanmesh_pipeline_handed_on_items", **flow) == len(kept)
+    assert metrics.total("spanmesh_pipeline_sampled_out_items", **flow) == SPANS - len(kept)
     assert metrics.total("spanmesh_account_sampled_out_items", **account) == SPANS - len(kept)
     counted = "otelcol_processor_probabilistic_sampler_count_traces_sampled"
     assert metrics.total(counted, sampled="true") == len(kept)
