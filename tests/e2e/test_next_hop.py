@@ -55,7 +55,8 @@ FAULTS = [
 def test_broken_connections_cost_nothing(hop: Hop, fault: Fault) -> None:
     sink, proxy, collector = hop
     # The fault comes on a connection that is in use, and on those that follow.
-    with Load(collector.ports.grpc) as load:
+    # No more than the sink, which is in Python, can catch up with on a busy machine.
+    with Load(collector.ports.grpc, pause=0.02) as load:
         wait_for(lambda: len(arrived(sink)) > 100, "spans arrived")
         proxy.set(fault)
         # A connection that stalls is kept, while one attempt after the other takes too long.
@@ -64,9 +65,9 @@ def test_broken_connections_cost_nothing(hop: Hop, fault: Fault) -> None:
         time.sleep(1.5)
         proxy.set(Fault.NONE)
         before = len(arrived(sink))
-        wait_for(lambda: len(arrived(sink)) > before + 100, "spans arrived again", 30)
+        wait_for(lambda: len(arrived(sink)) > before + 100, "spans arrived again", 90)
     assert not load.refused and not load.unanswered
-    wait_for(lambda: settled(collector, len(load.acknowledged)), "everything was delivered", 30)
+    wait_for(lambda: settled(collector, len(load.acknowledged)), "everything was delivered", 90)
     # What was sent again may be there twice: nobody knows what became of it the first time.
     assert set(arrived(sink)) == load.acknowledged
     assert collector.stop() == 0
