@@ -10,9 +10,9 @@ use crate::pipeline::ExtensionFactory;
 
 /// Every extension.
 pub const REGISTRY: &[&dyn ExtensionFactory] = &[
-    &basicauth::Factory,
-    &bearertokenauth::Factory,
-    &file_storage::Factory,
-    &health_check::Factory,
-    &zpages::Factory,
+    basicauth::FACTORY,
+    bearertokenauth::FACTORY,
+    file_storage::FACTORY,
+    health_check::FACTORY,
+    zpages::FACTORY,
 ];

@@ -15,6 +15,7 @@ mod budget;
 mod client;
 mod component;
 mod destination;
+mod extension_factory;
 mod flow;
 mod gate;
 mod grouping;
@@ -54,6 +55,7 @@ pub use self::component::{
     ReceiverConfig, ReceiverContext, ReceiverFactory, Stage, StartError,
 };
 pub use self::destination::{Destination, Phase};
+pub use self::extension_factory::ExtensionKind;
 pub use self::flow::{Flow, FlowTotals};
 pub use self::gate::Gate;
 pub use self::grouping::Grouping;

@@ -26,7 +26,7 @@ pub use self::listener::{
     Address, Listener, Transport, check_endpoint, listen_endpoint, listen_endpoint_or_path,
 };
 pub use self::message::{Message, MessageChannel};
-pub use self::page::{HTML, JSON, not_found, page};
+pub use self::page::{HTML, JSON, Page, TEXT, not_found, page, serve_extension, serve_pages};
 pub use self::reload::Reloading;
 pub use self::sending::SendingOptions;
 pub(crate) use self::sending::sending_options;

@@ -16,40 +16,26 @@ use http::{HeaderName, HeaderValue, header};
 
 use self::options::{ClientOptions, Options, RELOAD_INTERVAL};
 use self::server::Server;
-use crate::config::{Problems, Section};
 use crate::pipeline::{
     Authenticator, BoxFuture, BuildContext, ClientAuthenticator, Extension, ExtensionConfig,
-    ExtensionFactory, Passive, StartError,
+    ExtensionFactory, ExtensionKind, Passive, StartError,
 };
 use crate::transport::Reloading;
 
 /// Makes `basicauth` extensions.
-#[derive(Debug)]
-pub struct Factory;
+pub const FACTORY: &dyn ExtensionFactory = &ExtensionKind::<Options, Config>::new("basicauth");
 
 struct Config(Authenticator);
 
 /// What an exporter shows.
 struct Client(Reloading<HeaderValue>);
 
-// === impl Factory ===
-
-impl ExtensionFactory for Factory {
-    fn kind(&self) -> &'static str {
-        "basicauth"
-    }
-
-    fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExtensionConfig>, Problems> {
-        let options: Options = section.read()?;
-        let config = Config::new(options).map_err(|message| section.problem(message))?;
-        Ok(Box::new(config))
-    }
-}
-
 // === impl Config ===
 
-impl Config {
-    fn new(options: Options) -> Result<Self, String> {
+impl TryFrom<Options> for Config {
+    type Error = String;
+
+    fn try_from(options: Options) -> Result<Self, String> {
         let authenticator = match (options.htpasswd, options.client_auth) {
             (Some(users), None) => Authenticator {
                 server: Some(Arc::new(Server::new(users)?)),
@@ -116,7 +102,7 @@ mod tests {
     use super::*;
 
     fn config(json: &str) -> Result<Config, String> {
-        Config::new(serde_json::from_str(json).unwrap())
+        Config::try_from(serde_json::from_str::<Options>(json).unwrap())
     }
 
     #[test]

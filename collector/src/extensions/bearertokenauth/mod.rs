@@ -11,16 +11,17 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::{Problems, Secret, Section};
+use crate::config::Secret;
 use crate::pipeline::{
     Attributes, Authenticator, BoxFuture, BuildContext, ClientAuthenticator, Extension,
-    ExtensionConfig, ExtensionFactory, Passive, ServerAuthenticator, StartError, Unauthenticated,
+    ExtensionConfig, ExtensionFactory, ExtensionKind, Passive, ServerAuthenticator, StartError,
+    Unauthenticated,
 };
 use crate::transport::Reloading;
 
 /// Makes `bearertokenauth` extensions.
-#[derive(Debug)]
-pub struct Factory;
+pub const FACTORY: &dyn ExtensionFactory =
+    &ExtensionKind::<Options, Config>::new("bearertokenauth");
 
 #[derive(Debug, Deserialize)]
 #[serde(default)]
@@ -49,20 +50,6 @@ struct BearerToken {
 /// How often the file is looked at, if it is used.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
-// === impl Factory ===
-
-impl ExtensionFactory for Factory {
-    fn kind(&self) -> &'static str {
-        "bearertokenauth"
-    }
-
-    fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExtensionConfig>, Problems> {
-        let options: Options = section.read()?;
-        let token = BearerToken::new(options).map_err(|message| section.problem(message))?;
-        Ok(Box::new(Config(Arc::new(token))))
-    }
-}
-
 // === impl Options ===
 
 impl Default for Options {
@@ -78,6 +65,14 @@ impl Default for Options {
 }
 
 // === impl Config ===
+
+impl TryFrom<Options> for Config {
+    type Error = String;
+
+    fn try_from(options: Options) -> Result<Self, String> {
+        Ok(Self(Arc::new(BearerToken::new(options)?)))
+    }
+}
 
 impl ExtensionConfig for Config {
     fn authenticator(&self) -> Option<Authenticator> {

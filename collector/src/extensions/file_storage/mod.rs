@@ -13,31 +13,16 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use self::options::Options;
-use crate::config::{Problems, Section};
 use crate::pipeline::{
-    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, StartError,
-    StorageOptions,
+    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, ExtensionKind,
+    StartError, StorageOptions,
 };
 
 /// Makes `file_storage` extensions.
-#[derive(Debug)]
-pub struct Factory;
+pub const FACTORY: &dyn ExtensionFactory = &ExtensionKind::<Options>::new("file_storage");
 
 /// Nothing runs: the queues open their own logs.
 struct FileStorage;
-
-// === impl Factory ===
-
-impl ExtensionFactory for Factory {
-    fn kind(&self) -> &'static str {
-        "file_storage"
-    }
-
-    fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExtensionConfig>, Problems> {
-        let options: Options = section.read()?;
-        Ok(Box::new(options))
-    }
-}
 
 // === impl Options ===
 

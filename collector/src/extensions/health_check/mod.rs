@@ -7,32 +7,24 @@
 mod options;
 mod tree;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use http::StatusCode;
 use serde_json::json;
-use tracing::info;
 
 use self::options::{Options, ResponseBody, Version};
 use self::tree::{Query, Stage, Tree};
-use crate::config::{Problems, Section};
 use crate::pipeline::{
-    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, Readiness, StartError,
-    Status,
+    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, ExtensionKind,
+    Readiness, StartError, Status,
 };
 use crate::telemetry::rfc3339;
-use crate::transport::{JSON, Limits, Listener, Server, not_found, page};
+use crate::transport::{JSON, Page, Server, TEXT, not_found, page, serve_extension};
 
 /// Makes `health_check` extensions.
-#[derive(Debug)]
-pub struct Factory;
+pub const FACTORY: &dyn ExtensionFactory = &ExtensionKind::<Options>::new("health_check");
 
 struct HealthCheck {
     server: Server,
@@ -52,19 +44,6 @@ struct Source {
     started: SystemTime,
 }
 
-// === impl Factory ===
-
-impl ExtensionFactory for Factory {
-    fn kind(&self) -> &'static str {
-        "health_check"
-    }
-
-    fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExtensionConfig>, Problems> {
-        let options: Options = section.read()?;
-        Ok(Box::new(options))
-    }
-}
-
 // === impl Options ===
 
 impl ExtensionConfig for Options {
@@ -73,9 +52,6 @@ impl ExtensionConfig for Options {
         context: BuildContext,
     ) -> BoxFuture<'static, Result<Box<dyn Extension>, StartError>> {
         Box::pin(async move {
-            let id = context.id.as_str();
-            let name = format!("extension \"{id}\"");
-            let listener = Listener::bind(&name, &self.endpoint, &context.ports).await?;
             let progress = Arc::new(Progress::new());
             let source = Arc::new(Source {
                 path: self.path,
@@ -85,13 +61,12 @@ impl ExtensionConfig for Options {
                 status: context.status.clone(),
                 started: SystemTime::now(),
             });
-            let service = service_fn(move |request: Request<Incoming>| {
+            let server = serve_extension(&context, &self.endpoint, move |request| {
                 let uri = request.uri();
-                let response = source.answer(uri.path(), uri.query().unwrap_or_default());
-                std::future::ready(Ok::<_, Infallible>(response))
-            });
-            let server = Server::start(listener, None, Limits::default(), service);
-            info!(extension = id, address = %server.address(), "listening");
+                let answer = source.answer(uri.path(), uri.query().unwrap_or_default());
+                std::future::ready(answer)
+            })
+            .await?;
             Ok(Box::new(HealthCheck { server, progress }) as Box<dyn Extension>)
         })
     }
@@ -100,7 +75,7 @@ impl ExtensionConfig for Options {
 // === impl Source ===
 
 impl Source {
-    fn answer(&self, path: &str, query: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, path: &str, query: &str) -> Page {
         if path != self.path {
             return not_found();
         }
@@ -130,7 +105,7 @@ impl Source {
         }
     }
 
-    fn whether_ready(&self, ready: bool, body: &ResponseBody) -> Response<Full<Bytes>> {
+    fn whether_ready(&self, ready: bool, body: &ResponseBody) -> Page {
         let (code, text, own) = if ready {
             (StatusCode::OK, "Server available", &body.healthy)
         } else {
@@ -138,7 +113,7 @@ impl Source {
             (code, "Server not available", &body.unhealthy)
         };
         if let Some(own) = own {
-            return page(code, "text/plain; charset=utf-8", own.clone());
+            return page(code, TEXT, own.clone());
         }
         let uptime = self.started.elapsed().unwrap_or_default().as_secs();
         let up_since = rfc3339(self.started);

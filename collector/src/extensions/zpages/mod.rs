@@ -8,32 +8,27 @@ mod html;
 mod pages;
 mod samples;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use http::StatusCode;
 use serde::Deserialize;
 use tokio::task::JoinHandle;
-use tracing::info;
 
 use self::pages::View;
 use self::samples::Samples;
-use crate::config::{Problems, Section};
 use crate::pipeline::{
-    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, StartError, Status,
+    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory,
+    ExtensionKind, StartError, Status,
 };
 use crate::telemetry::Registry;
-use crate::transport::{HTML, Limits, Listener, Server, listen_endpoint, not_found, page};
+use crate::transport::{
+    HTML, Page, Server, listen_endpoint, not_found, page, serve_extension,
+};
 
 /// Makes `zpages` extensions.
-#[derive(Debug)]
-pub struct Factory;
+pub const FACTORY: &dyn ExtensionFactory = &ExtensionKind::<Options>::new("zpages");
 
 #[derive(Debug, Deserialize)]
 #[serde(default)]
@@ -56,19 +51,6 @@ struct Source {
     started: SystemTime,
 }
 
-// === impl Factory ===
-
-impl ExtensionFactory for Factory {
-    fn kind(&self) -> &'static str {
-        "zpages"
-    }
-
-    fn configure(&self, section: &Section<'_>) -> Result<Box<dyn ExtensionConfig>, Problems> {
-        let options: Options = section.read()?;
-        Ok(Box::new(options))
-    }
-}
-
 // === impl Options ===
 
 impl Default for Options {
@@ -85,23 +67,18 @@ impl ExtensionConfig for Options {
         context: BuildContext,
     ) -> BoxFuture<'static, Result<Box<dyn Extension>, StartError>> {
         Box::pin(async move {
-            let id = context.id.as_str();
-            let name = format!("extension \"{id}\"");
-            let listener = Listener::bind(&name, &self.endpoint, &context.ports).await?;
             let samples = Arc::new(Samples::default());
-            let sampling = tokio::spawn(samples.clone().take(context.registry.clone()));
             let source = Arc::new(Source {
                 registry: context.registry.clone(),
                 status: context.status.clone(),
-                samples,
+                samples: samples.clone(),
                 started: SystemTime::now(),
             });
-            let service = service_fn(move |request: Request<Incoming>| {
-                let response = source.answer(request.uri().path());
-                std::future::ready(Ok::<_, Infallible>(response))
-            });
-            let server = Server::start(listener, None, Limits::default(), service);
-            info!(extension = id, address = %server.address(), "listening");
+            let server = serve_extension(&context, &self.endpoint, move |request| {
+                std::future::ready(source.answer(request.uri().path()))
+            })
+            .await?;
+            let sampling = tokio::spawn(samples.take(context.registry));
             Ok(Box::new(Zpages { server, sampling }) as Box<dyn Extension>)
         })
     }
@@ -110,7 +87,7 @@ impl ExtensionConfig for Options {
 // === impl Source ===
 
 impl Source {
-    fn answer(&self, path: &str) -> Response<Full<Bytes>> {
+    fn answer(&self, path: &str) -> Page {
         let render = match path {
             "/" | "/debug" | "/debug/" | "/debug/servicez" => View::service,
             "/debug/pipelinez" => View::pipelines,
@@ -127,6 +104,7 @@ impl Source {
         };
         page(StatusCode::OK, HTML, render(&view))
     }
+
 }
 
 // === impl Zpages ===
