@@ -1,10 +1,12 @@
 //! The program itself: its commands, its messages, its exit codes, its signals.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+mod support;
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
+
+use support::program::{Running, config, http, run, text};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_spanmesh-collector");
 
@@ -26,113 +28,6 @@ service:
     traces: {receivers: [otlp], exporters: [debug]}
     logs: {receivers: [otlp], exporters: [debug]}
 ";
-
-/// A running program, killed if the test ends early.
-struct Running {
-    child: Child,
-    log: BufReader<std::process::ChildStderr>,
-    lines: Vec<String>,
-}
-
-impl Running {
-    fn start(config: &Path) -> Self {
-        Self::start_with(config, &[])
-    }
-
-    fn start_with(config: &Path, more: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(["--drain-timeout", "1", "--config"])
-            .arg(config)
-            .args(more)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let mut running = Self {
-            child,
-            log,
-            lines: Vec::new(),
-        };
-        while !running.next_line().contains(" ready ") {}
-        running
-    }
-
-    fn next_line(&mut self) -> String {
-        let mut line = String::new();
-        self.log.read_line(&mut line).unwrap();
-        assert!(!line.is_empty(), "the log ended: {:?}", self.lines);
-        self.lines.push(line.clone());
-        line
-    }
-
-    /// The address in the first line of the log that holds `text`.
-    fn address(&self, text: &str) -> SocketAddr {
-        let line = self.lines.iter().find(|line| line.contains(text)).unwrap();
-        let (_, address) = line.trim_end().rsplit_once("address=").unwrap();
-        address.parse().unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for the end; returns the exit code, the output and the rest of the log.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        let mut rest = String::new();
-        std::io::Read::read_to_string(&mut self.log, &mut rest).unwrap();
-        let mut output = String::new();
-        let mut stdout = self.child.stdout.take().unwrap();
-        std::io::Read::read_to_string(&mut stdout, &mut output).unwrap();
-        let status = self.child.wait().unwrap();
-        (status.code(), output, rest)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended already unless the test failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn config(text: &str) -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    file
-}
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// A request over HTTP/1.1; returns the whole answer.
-fn http(address: SocketAddr, head: &str, body: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    let length = body.len();
-    write!(
-        stream,
-        "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {length}\r\n\r\n{body}"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
-    answer
-}
 
 #[test]
 fn it_prints_what_arrives_and_says_where_everything_went() {

@@ -4,6 +4,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod pipeline;
+pub mod program;
 pub mod sink;
 pub mod telemetry;
 

@@ -1,0 +1,122 @@
+//! The program itself, as a process of its own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_spanmesh-collector");
+
+/// A running program, killed if the test ends early.
+pub struct Running {
+    pub child: Child,
+    log: BufReader<ChildStderr>,
+    pub lines: Vec<String>,
+}
+
+impl Running {
+    pub fn start(config: &Path) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    pub fn start_with(config: &Path, more: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["--drain-timeout", "1", "--config"])
+            .arg(config)
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut running = Self {
+            child,
+            log,
+            lines: Vec::new(),
+        };
+        while !running.next_line().contains(" ready ") {}
+        running
+    }
+
+    pub fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        self.log.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "the log ended: {:?}", self.lines);
+        self.lines.push(line.clone());
+        line
+    }
+
+    /// The address in the first line of the log that holds `text`.
+    pub fn address(&self, text: &str) -> SocketAddr {
+        let line = self.lines.iter().find(|line| line.contains(text)).unwrap();
+        let (_, address) = line.trim_end().rsplit_once("address=").unwrap();
+        address.parse().unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end; returns the exit code, the output and the rest of the log.
+    pub fn end(mut self) -> (Option<i32>, String, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        let mut output = String::new();
+        let mut stdout = self.child.stdout.take().unwrap();
+        stdout.read_to_string(&mut output).unwrap();
+        let status = self.child.wait().unwrap();
+        (status.code(), output, rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A configuration in a file.
+pub fn config(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A request over HTTP/1.1; returns the whole answer.
+pub fn http(address: SocketAddr, head: &str, body: &str) -> String {
+    text(&http_bytes(address, head, body))
+}
+
+pub fn http_bytes(address: SocketAddr, head: &str, body: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    answer
+}
