@@ -13,6 +13,8 @@ pub struct Former {
     pub new: Option<&'static str>,
     /// Former values with the present ones; others stay as they are.
     pub values: &'static [(&'static str, &'static str)],
+    /// Why it changes nothing, if it still is an option.
+    pub idle: Option<&'static str>,
 }
 
 // === impl Former ===
@@ -24,6 +26,7 @@ impl Former {
             old,
             new: Some(new),
             values: &[],
+            idle: None,
         }
     }
 
@@ -33,6 +36,18 @@ impl Former {
             old,
             new: None,
             values: &[],
+            idle: None,
+        }
+    }
+
+    /// An option that is read for the sake of existing files and changes nothing, which somebody who sets
+    /// it would not expect; `why` is the end of a sentence.
+    pub const fn without_effect(option: &'static str, why: &'static str) -> Self {
+        Self {
+            old: option,
+            new: Some(option),
+            values: &[],
+            idle: Some(why),
         }
     }
 
@@ -45,6 +60,13 @@ impl Former {
         problems: &mut Problems,
     ) {
         let old = self.old;
+        if let Some(why) = self.idle {
+            if let Some(node) = find(options, old) {
+                let place = &node.place;
+                warnings.push(format!("{place}: {path}: {old:?} has no effect: {why}"));
+            }
+            return;
+        }
         let Some((key, mut value)) = remove(options, old) else {
             return;
         };
@@ -138,6 +160,7 @@ mod tests {
         old: "loglevel",
         new: Some("verbosity"),
         values: &[("debug", "detailed")],
+        idle: None,
     };
     const NESTED: Former = Former::renamed("queue::batch::min_items", "queue::batch::min_size");
 
@@ -168,6 +191,17 @@ mod tests {
         let (text, warnings, _) = apply(Former::gone("a"), "a: 1\nb: 2\n");
         assert_eq!(text, "b: 2\n");
         assert!(warnings[0].contains("changes nothing"));
+    }
+
+    #[test]
+    fn what_has_no_effect_stays_and_is_said() {
+        let idle = Former::without_effect("a::b", "nobody reads it");
+        let (text, warnings, problems) = apply(idle, "a: {b: 1}\n");
+        assert_eq!(text, "a:\n  b: 1\n");
+        assert!(problems.is_empty());
+        let said = "c.yaml:1:8: exporters::x: \"a::b\" has no effect: nobody reads it";
+        assert_eq!(warnings, [said]);
+        assert_eq!(apply(idle, "a: {c: 1}\n").1.len(), 0);
     }
 
     #[test]

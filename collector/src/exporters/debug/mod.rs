@@ -54,6 +54,7 @@ const FORMER_OPTIONS: &[Former] = &[Former {
         ("warn", "basic"),
         ("error", "basic"),
     ],
+    idle: None,
 }];
 
 struct Debug {

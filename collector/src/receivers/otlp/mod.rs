@@ -62,6 +62,10 @@ struct OtlpReceiver {
 }
 
 const FORMER_OPTIONS: &[Former] = &[
+    Former::without_effect(
+        "protocols::grpc::keepalive::enforcement_policy",
+        "clients may ask whether the server is there as often as they like",
+    ),
     Former::renamed("protocols::grpc::tls_settings", "protocols::grpc::tls"),
     Former::renamed("protocols::http::tls_settings", "protocols::http::tls"),
     Former::renamed(
