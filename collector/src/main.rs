@@ -9,8 +9,13 @@ use spanmesh_collector::config::Form;
 use spanmesh_collector::service::{DEFAULT_CONFIG, Input, Service, Watch};
 use spanmesh_collector::telemetry::logs;
 use spanmesh_collector::{connectors, exporters, extensions, processors, receivers};
+use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
+
+/// jemalloc, since it can say what holds the memory.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Receives OTLP, processes it, and delivers it to any number of back ends.
 ///

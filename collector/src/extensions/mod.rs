@@ -4,6 +4,7 @@ pub mod basicauth;
 pub mod bearertokenauth;
 pub mod file_storage;
 pub mod health_check;
+pub mod pprof;
 pub mod zpages;
 
 use crate::pipeline::ExtensionFactory;
@@ -14,5 +15,6 @@ pub const REGISTRY: &[&dyn ExtensionFactory] = &[
     bearertokenauth::FACTORY,
     file_storage::FACTORY,
     health_check::FACTORY,
+    pprof::FACTORY,
     zpages::FACTORY,
 ];
