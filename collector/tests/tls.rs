@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use prost::Message;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use support::telemetry::traces;
 use support::{Collector, eventually};
 
@@ -14,14 +14,21 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Writes an authority, a server's and a client's certificate into a folder.
 fn certificates(folder: &Path) {
+    certificates_until(folder, 2040);
+}
+
+/// The same, valid until a year begins.
+fn certificates_until(folder: &Path, year: i32) {
     let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.not_after = date_time_ymd(year, 1, 1);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     write("ca.pem", authority.self_signed(&key).unwrap().pem());
     let issuer = Issuer::new(authority, key);
     for name in ["server", "client"] {
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &issuer).unwrap();
         write(&format!("{name}.pem"), certificate.pem());
@@ -238,6 +245,64 @@ async fn clients_read_new_certificates_without_a_restart() {
     let account = sender.stop(DRAIN).await;
     assert_eq!(account.totals().dropped_total(), 10);
     assert_eq!(receiver.stop(DRAIN).await.received, 10);
+}
+
+#[tokio::test]
+async fn it_is_shown_when_certificates_expire() {
+    const NAME: &str = "spanmesh_tls_certificate_expiry_timestamp_seconds";
+    /// 2040, of all certificates below.
+    const FIRST: f64 = 2_208_988_800.0;
+    /// 2050.
+    const SECOND: f64 = 2_524_608_000.0;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    certificates_until(folder.path(), 2040);
+    let mut receiver = grpc_receiver(&format!(
+        "cert_file: {path}/server.pem, key_file: {path}/server.key, client_ca_file: {path}/ca.pem, \
+         reload_interval: 1ms"
+    ))
+    .await;
+    let client = format!(
+        "ca_file: {path}/ca.pem, cert_file: {path}/client.pem, key_file: {path}/client.key"
+    );
+    let sender = sender("otlp_http", "https://localhost:9", &client).await;
+    let series = |component: &str, transport: &str, role: &str, file: &str| {
+        format!(
+            "{NAME}{{component=\"{component}\",transport=\"{transport}\",role=\"{role}\",\
+             file=\"{path}/{file}\"}}"
+        )
+    };
+    let server = series("receiver:otlp/tls", "grpc", "certificate", "server.pem");
+    let clients = series("receiver:otlp/tls", "grpc", "authority", "ca.pem");
+    assert_eq!(receiver.metric(&server).await, FIRST);
+    assert_eq!(receiver.metric(&clients).await, FIRST);
+    let own = series("exporter:otlp_http", "http", "certificate", "client.pem");
+    let authority = series("exporter:otlp_http", "http", "authority", "ca.pem");
+    assert_eq!(sender.metric(&own).await, FIRST);
+    assert_eq!(sender.metric(&authority).await, FIRST);
+
+    certificates_until(folder.path(), 2050);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(receiver.metric(&server).await, SECOND);
+    assert_eq!(receiver.metric(&clients).await, SECOND);
+    // What is not read again is still in use.
+    assert_eq!(sender.metric(&own).await, FIRST);
+
+    // A receiver that is gone has no certificate.
+    let without = "
+exporters: {nop: }
+service:
+  {metrics}
+  pipelines:
+    traces: {receivers: [otlp], exporters: [nop]}
+";
+    assert!(receiver.reload(without).await);
+    eventually("its last connections have ended", async || {
+        !receiver.metrics().await.contains("receiver:otlp/tls")
+    })
+    .await;
+    receiver.stop(DRAIN).await;
+    sender.stop(DRAIN).await;
 }
 
 #[tokio::test]

@@ -94,8 +94,10 @@ impl Push {
         context: &BuildContext,
         attributes: &BTreeMap<String, String>,
     ) -> Result<Pushing, StartError> {
+        let exporter = self.exporter.build(context)?;
+        exporter.start()?;
         let sender = Sender {
-            exporter: self.exporter.build(context)?,
+            exporter,
             registry: context.registry.clone(),
             timeout: self.timeout,
             resource: resource(attributes),

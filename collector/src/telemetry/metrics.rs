@@ -69,7 +69,8 @@ pub struct FamilyReading {
 
 enum Source {
     Counter(Counter),
-    Read(Box<dyn Fn() -> f64 + Send + Sync>),
+    /// `None` when it is about something that is no longer there.
+    Read(Box<dyn Fn() -> Option<f64> + Send + Sync>),
     Histogram(Histogram),
 }
 
@@ -126,7 +127,7 @@ impl Registry {
         read: impl Fn() -> f64 + Send + Sync + 'static,
     ) {
         self.with_series(name, help, Kind::Counter, |series| {
-            series.insert(owned(labels), Source::Read(Box::new(read)));
+            series.insert(owned(labels), Source::Read(Box::new(move || Some(read()))));
         });
     }
 
@@ -138,6 +139,17 @@ impl Registry {
         help: &'static str,
         labels: &[(&str, &str)],
         read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        self.gauge_while(name, help, labels, move || Some(read()));
+    }
+
+    /// The same of something that may go away: left out while `read` says `None`.
+    pub fn gauge_while(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        read: impl Fn() -> Option<f64> + Send + Sync + 'static,
     ) {
         self.with_series(name, help, Kind::Gauge, |series| {
             series.insert(owned(labels), Source::Read(Box::new(read)));
@@ -170,7 +182,9 @@ impl Registry {
                     Source::Counter(counter) => {
                         reading.samples.push((labels, counter.get() as f64));
                     }
-                    Source::Read(read) => reading.samples.push((labels, read())),
+                    Source::Read(read) => {
+                        reading.samples.extend(read().map(|value| (labels, value)));
+                    }
                     Source::Histogram(one) => reading.histograms.push((labels, one.read())),
                 }
             }

@@ -18,6 +18,19 @@ fn metrics_are_written_by_name() {
 }
 
 #[test]
+fn what_is_gone_is_left_out() {
+    let registry = Registry::default();
+    let there = Arc::new(2.0);
+    let known = Arc::downgrade(&there);
+    registry.gauge_while("a", "A gauge.", &[], move || {
+        known.upgrade().map(|value| *value)
+    });
+    assert_eq!(registry.read().sum("a", &[]), Some(2.0));
+    drop(there);
+    assert_eq!(registry.read().sum("a", &[]), None);
+}
+
+#[test]
 fn series_are_summed_by_their_labels() {
     let registry = Registry::default();
     for (receiver, transport, amount) in [("a", "grpc", 1), ("a", "http", 2), ("b", "http", 4)] {

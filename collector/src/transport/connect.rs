@@ -21,7 +21,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::socket::{Either, Socket};
 use super::target::Target;
-use super::tls::ClientTls;
+use super::tls::{ClientTls, TlsUser};
+use crate::telemetry::Registry;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,6 +78,19 @@ impl Connector {
             server_name,
             route: Route::First,
         })
+    }
+
+    /// Shows when the certificates that it uses for an exporter expire.
+    pub fn show_expiry(&self, exporter: &str, transport: &str, registry: &Registry) {
+        let Some(tls) = &self.tls else {
+            return;
+        };
+        let component = &format!("exporter:{exporter}");
+        let user = TlsUser {
+            component,
+            transport,
+        };
+        tls.show_expiry(user, registry);
     }
 
     /// The same, each time beginning with another one of the addresses that a name has.

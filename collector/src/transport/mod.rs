@@ -33,4 +33,4 @@ pub(crate) use self::sending::sending_options;
 pub use self::server::{Limits, Peer, Server};
 pub use self::socket::{Either, Socket};
 pub use self::target::Target;
-pub use self::tls::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions};
+pub use self::tls::{ClientTls, ClientTlsOptions, ServerTls, ServerTlsOptions, TlsUser};

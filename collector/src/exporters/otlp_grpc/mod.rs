@@ -30,13 +30,17 @@ use crate::pipeline::{
     DeliveryOptions, ExportError, Exporter, ExporterConfig, ExporterFactory, FORMER_OPTIONS,
     StartError,
 };
-use crate::transport::{Compression, Message, MessageChannel, RawClientCodec, describe};
+use crate::telemetry::Registry;
+use crate::transport::{Compression, Connector, Message, MessageChannel, RawClientCodec, describe};
 
 /// Makes `otlp_grpc` exporters.
 #[derive(Debug)]
 pub struct Factory;
 
 struct OtlpGrpc {
+    id: String,
+    registry: Registry,
+    connector: Connector,
     peers: Peers,
     headers: MetadataMap,
     authenticator: Option<Arc<dyn ClientAuthenticator>>,
@@ -88,7 +92,11 @@ impl ExporterConfig for Config {
                 "what \"auth\" shows to the server is sent without TLS"
             );
         }
+        let connector = self.connector.clone();
         Ok(Arc::new(OtlpGrpc {
+            id: context.id.clone(),
+            registry: context.registry.clone(),
+            connector,
             peers: Peers::new(self.balancer, &self.target, self.endpoint, self.connector),
             headers: self.headers,
             authenticator: self.authenticator,
@@ -100,6 +108,11 @@ impl ExporterConfig for Config {
 // === impl OtlpGrpc ===
 
 impl Exporter for OtlpGrpc {
+    fn start(&self) -> Result<(), StartError> {
+        self.connector.show_expiry(&self.id, "grpc", &self.registry);
+        Ok(())
+    }
+
     fn export<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
         Box::pin(async move {
             let metadata = self.metadata()?;

@@ -28,6 +28,7 @@ use crate::pipeline::{
     Authenticators, Batch, BoxFuture, BuildContext, Delivered, DeliveryOptions, ExportError,
     Exporter, ExporterConfig, ExporterFactory, FORMER_OPTIONS, StartError,
 };
+use crate::telemetry::Registry;
 use crate::transport::{Compression, Connector, compress, describe};
 
 /// Makes `otlp_http` exporters.
@@ -35,6 +36,8 @@ use crate::transport::{Compression, Connector, compress, describe};
 pub struct Factory;
 
 struct OtlpHttp {
+    id: String,
+    registry: Registry,
     client: Client<Connector, FramesBody>,
     config: Config,
 }
@@ -106,6 +109,8 @@ impl ExporterConfig for Config {
             .http2_keep_alive_timeout(connections.ping_timeout)
             .build(self.connector.clone());
         Ok(Arc::new(OtlpHttp {
+            id: context.id.clone(),
+            registry: context.registry.clone(),
             client,
             config: *self,
         }))
@@ -115,6 +120,12 @@ impl ExporterConfig for Config {
 // === impl OtlpHttp ===
 
 impl Exporter for OtlpHttp {
+    fn start(&self) -> Result<(), StartError> {
+        let connector = &self.config.connector;
+        connector.show_expiry(&self.id, "http", &self.registry);
+        Ok(())
+    }
+
     fn export<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
         Box::pin(async move {
             let mut request =

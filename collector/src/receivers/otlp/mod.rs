@@ -31,7 +31,7 @@ use crate::pipeline::{
     Authenticators, BoundReceiver, BoxFuture, Ports, Receiver, ReceiverConfig, ReceiverContext,
     ReceiverFactory, ServerAuthenticator, StartError,
 };
-use crate::transport::{Address, Listener, Server, ServerTls};
+use crate::transport::{Address, Listener, Server, ServerTls, TlsUser};
 
 /// Makes `otlp` receivers.
 #[derive(Debug)]
@@ -202,9 +202,21 @@ impl BoundReceiver for Bound {
         let context = self.context;
         let id = context.id.as_str();
         let intakes = |transport| context.intakes.over(id, transport, &context.registry);
+        let component = format!("receiver:{id}");
+        let show_expiry = |tls: &Option<ServerTls>, transport| {
+            if let Some(tls) = tls {
+                let component = component.as_str();
+                let user = TlsUser {
+                    component,
+                    transport,
+                };
+                tls.show_expiry(user, &context.registry);
+            }
+        };
         let mut servers = Vec::new();
         let mut tls = Vec::new();
         if let Some((port, listener)) = self.grpc {
+            show_expiry(&port.tls, "grpc");
             let options = &port.options;
             let service = GrpcService::new(intakes("grpc"), options, port.authenticator);
             tls.extend(port.tls.clone());
@@ -212,6 +224,7 @@ impl BoundReceiver for Bound {
             servers.push(("grpc", server));
         }
         if let Some((port, answers, listener)) = self.http {
+            show_expiry(&port.tls, "http");
             let options = &port.options;
             let service = HttpService::new(intakes("http"), options, answers, port.authenticator);
             tls.extend(port.tls.clone());

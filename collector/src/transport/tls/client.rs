@@ -9,9 +9,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::Deserialize;
 
+use super::expiry::{self, Certified, Expiries, TlsUser};
 use super::parameters::{Parameters, Version, alpn};
 use super::pem::{Identity, Pem, certificate_file, key_file};
 use crate::config::{Secret, Span};
+use crate::telemetry::Registry;
 use crate::transport::reload::Reloading;
 
 /// The options.
@@ -48,7 +50,7 @@ pub struct ClientTlsOptions {
 
 /// What a client needs for its handshakes. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct ClientTls(Arc<Reloading<ClientConfig>>);
+pub struct ClientTls(Arc<Reloading<Certified<ClientConfig>>>);
 
 /// What a configuration of rustls is made of.
 struct Source {
@@ -101,7 +103,12 @@ impl ClientTlsOptions {
 impl ClientTls {
     /// The configuration for the next handshake.
     pub(in crate::transport) fn config(&self) -> Arc<ClientConfig> {
-        self.0.current()
+        self.0.current().config.clone()
+    }
+
+    /// Shows when its certificates expire.
+    pub(in crate::transport) fn show_expiry(&self, user: TlsUser<'_>, registry: &Registry) {
+        expiry::show(&self.0, user, registry);
     }
 }
 
@@ -118,13 +125,14 @@ impl Source {
             .collect()
     }
 
-    fn make(&self) -> Result<ClientConfig, String> {
+    fn make(&self) -> Result<Certified<ClientConfig>, String> {
+        let mut expiries = Expiries::new();
         let provider = self.parameters.provider.clone();
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&self.parameters.versions)
             .map_err(|error| error.to_string())?;
         let builder = if self.verify {
-            builder.with_root_certificates(self.roots()?)
+            builder.with_root_certificates(self.roots(&mut expiries)?)
         } else {
             builder
                 .dangerous()
@@ -133,6 +141,7 @@ impl Source {
         let mut config = match &self.identity {
             Some(identity) => {
                 let (certificates, key) = identity.read()?;
+                expiries.extend(identity.expiry(&certificates));
                 builder
                     .with_client_auth_cert(certificates, key)
                     .map_err(|error| format!("{}: {error}", identity.name()))?
@@ -140,13 +149,16 @@ impl Source {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.protocols);
-        Ok(config)
+        Ok(Certified {
+            config: Arc::new(config),
+            expiries,
+        })
     }
 
-    fn roots(&self) -> Result<RootCertStore, String> {
+    fn roots(&self, expiries: &mut Expiries) -> Result<RootCertStore, String> {
         let mut roots = RootCertStore::empty();
         if let Some(authorities) = &self.authorities {
-            authorities.add_to(&mut roots)?;
+            expiries.extend(authorities.add_to(&mut roots)?);
         }
         if self.system {
             let system = rustls_native_certs::load_native_certs();

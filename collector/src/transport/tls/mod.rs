@@ -4,9 +4,11 @@
 //! suites, which rustls does not have, and keys in a TPM.
 
 mod client;
+mod expiry;
 mod parameters;
 mod pem;
 mod server;
 
 pub use self::client::{ClientTls, ClientTlsOptions};
+pub use self::expiry::TlsUser;
 pub use self::server::{ServerTls, ServerTlsOptions};

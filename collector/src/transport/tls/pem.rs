@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Deserializer, de};
 
+use super::expiry::{Expiry, Role};
 use crate::config::Secret;
 
 /// Where PEM comes from.
@@ -53,17 +54,19 @@ impl Pem {
         }
     }
 
-    /// Adds every certificate to those that are believed.
+    /// Adds every certificate to those that are believed, and says when the last of them expires.
     ///
     /// # Errors
     /// A sentence that says what is wrong, and where.
-    pub(super) fn add_to(&self, roots: &mut RootCertStore) -> Result<(), String> {
-        for certificate in self.certificates()? {
+    pub(super) fn add_to(&self, roots: &mut RootCertStore) -> Result<Option<Expiry>, String> {
+        let certificates = self.certificates()?;
+        let expiry = Expiry::of(Role::Authority, self.name(), &certificates);
+        for certificate in certificates {
             roots
                 .add(certificate)
                 .map_err(|error| format!("{}: {error}", self.name()))?;
         }
-        Ok(())
+        Ok(expiry)
     }
 
     /// What it is called in messages.
@@ -148,6 +151,11 @@ impl Identity {
         &self,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
         Ok((self.certificate.certificates()?, self.key.key()?))
+    }
+
+    /// When the first of `certificates`, which were read from it, expires.
+    pub(super) fn expiry(&self, certificates: &[CertificateDer<'_>]) -> Option<Expiry> {
+        Expiry::of(Role::Certificate, self.name(), certificates)
     }
 }
 

@@ -9,9 +9,11 @@ use rustls::{RootCertStore, ServerConfig};
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 
+use super::expiry::{self, Certified, Expiries, TlsUser};
 use super::parameters::{Parameters, Version, alpn};
 use super::pem::{Identity, Pem, certificate_file, key_file};
 use crate::config::{Secret, Span};
+use crate::telemetry::Registry;
 use crate::transport::reload::Reloading;
 
 /// The options.
@@ -49,7 +51,7 @@ pub struct ServerTlsOptions {
 
 /// What a server needs for its handshakes. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct ServerTls(Arc<Reloading<ServerConfig>>);
+pub struct ServerTls(Arc<Reloading<Certified<ServerConfig>>>);
 
 /// What a configuration of rustls is made of.
 struct Source {
@@ -113,7 +115,12 @@ impl ServerTls {
 
     /// For the next handshake.
     pub(in crate::transport) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.current())
+        TlsAcceptor::from(self.0.current().config.clone())
+    }
+
+    /// Shows when its certificates expire.
+    pub fn show_expiry(&self, user: TlsUser<'_>, registry: &Registry) {
+        expiry::show(&self.0, user, registry);
     }
 }
 
@@ -132,7 +139,8 @@ impl Source {
             .collect()
     }
 
-    fn make(&self) -> Result<ServerConfig, String> {
+    fn make(&self) -> Result<Certified<ServerConfig>, String> {
+        let mut expiries = Expiries::new();
         let provider = self.parameters.provider.clone();
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&self.parameters.versions)
@@ -141,7 +149,7 @@ impl Source {
             None => builder.with_no_client_auth(),
             Some(authorities) => {
                 let mut roots = RootCertStore::empty();
-                authorities.add_to(&mut roots)?;
+                expiries.extend(authorities.add_to(&mut roots)?);
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                         .build()
@@ -150,10 +158,14 @@ impl Source {
             }
         };
         let (certificates, key) = self.identity.read()?;
+        expiries.extend(self.identity.expiry(&certificates));
         let mut config = builder
             .with_single_cert(certificates, key)
             .map_err(|error| format!("{}: {error}", self.identity.name()))?;
         config.alpn_protocols.clone_from(&self.protocols);
-        Ok(config)
+        Ok(Certified {
+            config: Arc::new(config),
+            expiries,
+        })
     }
 }
