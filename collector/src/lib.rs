@@ -1,7 +1,7 @@
 //! The Spanmesh collector: receives OTLP, processes it, and delivers it to any number of back ends
 //! without losing any.
 //!
-//! Imports run downwards only: `main` → [`service`] → components ([`receivers`], [`processors`],
+//! Imports run downwards only: `main` → [`service`] and [`doctor`] → components ([`receivers`], [`processors`],
 //! [`connectors`], [`exporters`], [`extensions`]) → [`transport`] and [`actions`] → [`pipeline`] →
 //! [`config`] and [`telemetry`] → the crates of the workspace. Components never import each other.
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@
 pub mod actions;
 pub mod config;
 pub mod connectors;
+pub mod doctor;
 pub mod exporters;
 pub mod extensions;
 pub mod pipeline;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use spanmesh_collector::config::Form;
+use spanmesh_collector::doctor::{DoctorOptions, Verdict, examine};
 use spanmesh_collector::service::{DEFAULT_CONFIG, Input, Service, Watch};
 use spanmesh_collector::telemetry::logs;
 use spanmesh_collector::{connectors, exporters, extensions, processors, receivers};
@@ -62,6 +63,7 @@ enum Command {
     },
     /// List the components that are available.
     Components,
+    Doctor(DoctorOptions),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -81,14 +83,15 @@ const THREADS_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.command {
+    let result = match &arguments.command {
         None => run(&arguments),
         Some(Command::Validate) => validate(&arguments),
-        Some(Command::PrintConfig { format, mode }) => print_config(&arguments, format, mode),
+        Some(Command::PrintConfig { format, mode }) => print_config(&arguments, *format, *mode),
         Some(Command::Components) => {
             print_components();
             Ok(())
         }
+        Some(Command::Doctor(options)) => return doctor(options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -173,6 +176,22 @@ fn print_config(arguments: &Arguments, format: Format, mode: Mode) -> Result<(),
     };
     print!("{}", shown.render(form));
     Ok(())
+}
+
+fn doctor(options: &DoctorOptions) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start the runtime: {error}");
+            return Verdict::Unknown.code().into();
+        }
+    };
+    let report = runtime.block_on(examine(options));
+    print!("{report}");
+    report.verdict().code().into()
 }
 
 fn input(arguments: &Arguments) -> Result<Input, String> {

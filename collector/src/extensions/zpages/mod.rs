@@ -14,17 +14,18 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use self::pages::View;
 use self::samples::Samples;
 use crate::pipeline::{
-    BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory,
+    BoxFuture, BuildContext, Condition, Extension, ExtensionConfig, ExtensionFactory,
     ExtensionKind, StartError, Status,
 };
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, rfc3339};
 use crate::transport::{
-    HTML, Page, Server, listen_endpoint, not_found, page, serve_extension,
+    HTML, JSON, Page, Server, listen_endpoint, not_found, page, serve_extension,
 };
 
 /// Makes `zpages` extensions.
@@ -75,7 +76,9 @@ impl ExtensionConfig for Options {
                 started: SystemTime::now(),
             });
             let server = serve_extension(&context, &self.endpoint, move |request| {
-                std::future::ready(source.answer(request.uri().path()))
+                let uri = request.uri();
+                let answer = source.answer(uri.path(), uri.query().unwrap_or_default());
+                std::future::ready(answer)
             })
             .await?;
             let sampling = tokio::spawn(samples.take(context.registry));
@@ -87,7 +90,11 @@ impl ExtensionConfig for Options {
 // === impl Source ===
 
 impl Source {
-    fn answer(&self, path: &str) -> Page {
+    fn answer(&self, path: &str, query: &str) -> Page {
+        let for_programs = query.split('&').any(|pair| pair == "format=json");
+        if path == "/debug/queuez" && for_programs {
+            return page(StatusCode::OK, JSON, self.queues().to_string());
+        }
         let render = match path {
             "/" | "/debug" | "/debug/" | "/debug/servicez" => View::service,
             "/debug/pipelinez" => View::pipelines,
@@ -105,6 +112,25 @@ impl Source {
         page(StatusCode::OK, HTML, render(&view))
     }
 
+    /// What the metrics do not say of the queues: why they do not get shorter.
+    fn queues(&self) -> Value {
+        let exporters = self.status.exporters();
+        let queues = exporters.iter().map(|(id, exporter)| {
+            let health = exporter.health();
+            let condition = match health.condition {
+                Condition::Works => "works",
+                Condition::Fails => "fails",
+                Condition::Refuses => "refuses",
+            };
+            json!({
+                "exporter": id,
+                "condition": condition,
+                "since": rfc3339(health.since),
+                "message": health.message,
+            })
+        });
+        json!({"queues": queues.collect::<Vec<_>>()})
+    }
 }
 
 // === impl Zpages ===
