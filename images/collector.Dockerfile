@@ -10,6 +10,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends musl-tools
 RUN rustup target add "$(uname -m)-unknown-linux-musl"
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+# What the allocator is built with.
+COPY .cargo .cargo
 COPY crates crates
 # Members of the workspace, so cargo wants to see them; only the collector is built.
 COPY filter filter
@@ -28,4 +30,6 @@ COPY --from=build /root-of-image/ /
 COPY --from=build --chown=65532:65532 --chmod=750 /state /var/lib/spanmesh
 USER 65532:65532
 WORKDIR /
+# For `kubectl exec POD -- spanmesh-collector doctor`.
+ENV PATH=/usr/local/bin
 ENTRYPOINT ["/usr/local/bin/spanmesh-collector"]

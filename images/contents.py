@@ -55,7 +55,13 @@ def collector(binary: Path, authorities: Path, version: str) -> Image:
             version,
             "Receives OTLP, processes it and delivers it to any number of back ends.",
         ),
-        run={"User": f"{USER}:{USER}", "Entrypoint": [f"/{COLLECTOR}"], "WorkingDir": "/"},
+        run={
+            "User": f"{USER}:{USER}",
+            "Entrypoint": [f"/{COLLECTOR}"],
+            # For `kubectl exec POD -- spanmesh-collector doctor`.
+            "Env": ["PATH=/usr/local/bin"],
+            "WorkingDir": "/",
+        },
     )
 
 

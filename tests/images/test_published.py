@@ -104,6 +104,7 @@ def test_the_collector_runs_in_a_root_that_has_nothing_else(run: Run) -> None:
     image = Layout.read(image_layout("collector"))
     assert image.configuration["config"]["User"] == f"{USER}:{USER}"
     (program,) = image.configuration["config"]["Entrypoint"]
+    assert image.configuration["config"]["Env"] == [f"PATH={Path(program).parent}"]
     root = unpack(image, run.directory / "root")
     files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert files == {contents.COLLECTOR, contents.AUTHORITIES}
@@ -152,6 +153,7 @@ def test_the_dockerfiles_make_the_same_images() -> None:
     run = Layout.read(image_layout("collector")).configuration["config"]
     assert f"USER {run['User']}\n" in stage
     assert f"WORKDIR {run['WorkingDir']}\n" in stage
+    assert [f"ENV {run['Env'][0]}"] == re.findall(r"^ENV .*$", stage, re.M)
     assert f'ENTRYPOINT ["{run["Entrypoint"][0]}"]\n' in stage
     state = f"--chown={USER}:{USER} --chmod=750 /state /{contents.STATE}\n"
     assert state in stage
@@ -159,7 +161,7 @@ def test_the_dockerfiles_make_the_same_images() -> None:
         assert f"/root-of-image/{path}" in text
     members = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
     copied = re.findall(r"^COPY (\S+) \1$", text, re.M)
-    assert {member.split("/")[0] for member in members} == set(copied)
+    assert {".cargo", *(member.split("/")[0] for member in members)} == set(copied)
     module = (ROOT / "images" / "filter.Dockerfile").read_text()
     lines = [line for line in module.splitlines() if line and not line.startswith("#")]
     assert lines == ["FROM scratch", f"COPY spanmesh-filter.wasm ./{contents.MODULE}"]
