@@ -14,8 +14,11 @@ WASM_TARGET := wasm32-wasip1
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MODULE := dist/spanmesh-filter.wasm
 COLLECTOR := $(TARGET_DIR)/release/spanmesh-collector
-# The collector for an image: without a loader and libraries, for the machine that builds it.
-STATIC_TARGET := $(shell uname -m)-unknown-linux-musl
+# The collector for an image: without a loader and libraries, for the machine that builds it. Against
+# musl, whose standard library only rustup has; without rustup against glibc.
+STATIC_MUSL := $(shell uname -m)-unknown-linux-musl
+STATIC_TARGET := $(shell if command -v rustup >/dev/null; then echo $(STATIC_MUSL); else echo $(STATIC_MUSL:musl=gnu); fi)
+STATIC_ENV := $(if $(filter %-gnu,$(STATIC_TARGET)),RUSTFLAGS="-C target-feature=+crt-static")
 STATIC_COLLECTOR := $(TARGET_DIR)/$(STATIC_TARGET)/release/spanmesh-collector
 # The authorities that the collector in the image believes.
 AUTHORITIES := /etc/ssl/certs/ca-certificates.crt
@@ -96,13 +99,14 @@ setup-rust:
 	exit 1
 
 setup-musl: setup-rust
-	@if [ ! -d "$$(rustc --print target-libdir --target $(STATIC_TARGET) 2>/dev/null)" ]; then \
-	  $(call need,rustup,install it from https://rustup.rs$(comma) or the standard library for $(STATIC_TARGET)); \
-	  echo "setup: the Rust target $(STATIC_TARGET)"; \
-	  rustup target add $(STATIC_TARGET) $(call or_fail,rustup could not add $(STATIC_TARGET)); \
+	@if [ $(STATIC_TARGET) = $(STATIC_MUSL) ]; then \
+	  if [ ! -d "$$(rustc --print target-libdir --target $(STATIC_MUSL))" ]; then \
+	    echo "setup: the Rust target $(STATIC_MUSL)"; \
+	    rustup target add $(STATIC_MUSL) $(call or_fail,rustup could not add $(STATIC_MUSL)); \
+	  fi; \
+	  : for the libraries in C; \
+	  $(call debian,musl-gcc,musl-tools); \
 	fi
-	@# For the libraries in C.
-	@$(call debian,musl-gcc,musl-tools)
 
 # Without npm the module is built all the same, an eighth larger.
 setup-wasm-opt:
@@ -244,9 +248,9 @@ collector: ## Build the collector: target/release/spanmesh-collector
 	@echo "build: the collector"
 	@cargo build --locked --release -p spanmesh-collector $(call or_fail,the collector does not build; the compiler's message is above)
 
-collector-static: setup-musl ## Build the collector for an image: target/…-linux-musl/release/spanmesh-collector
+collector-static: setup-musl # The collector for an image, below the folder of its target
 	@echo "build: the static collector"
-	@cargo build --locked --release --target $(STATIC_TARGET) -p spanmesh-collector $(call or_fail,the static collector does not build; the compiler's message is above)
+	@$(STATIC_ENV) cargo build --locked --release --target $(STATIC_TARGET) -p spanmesh-collector $(call or_fail,the static collector does not build; the compiler's message is above)
 
 .PHONY: chart
 chart: setup-python setup-helm ## What the Helm chart takes from elsewhere: alerts, dashboards, schema, tables, rendered examples
