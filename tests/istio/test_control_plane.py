@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from rig import chart
 from rig.collector import Collector
 from rig.istio import manifests
-from rig.istio.manifests import Object, as_traffic_extension, of_kind, with_module
+from rig.istio.manifests import Object, of_kind, with_module
 from rig.istio.mesh import QUICK, IstioMesh, module_url, wish
 from rig.istio.proxy import COLLECTOR_CLUSTER
 from rig.istio.workloads import Workload
@@ -16,15 +17,29 @@ from rig.records import CLIENT, SERVER, Attributes
 pytestmark = pytest.mark.usefixtures("pod_network")
 
 
+FOLDERS = {
+    "WasmPlugin": "wasmplugin",
+    "TrafficExtension": "trafficextension",
+    "EnvoyFilter": "envoyfilter",
+}
+
+
 def plugin(kind: str) -> Object:
     """Return the filter in one of the three forms, with the module of this build."""
-    if kind == "EnvoyFilter":
-        shipped = of_kind(manifests.documents("envoyfilter"), kind)
-    else:
-        shipped = of_kind(manifests.documents("wasmplugin"), "WasmPlugin")
-        if kind == "TrafficExtension":
-            shipped = as_traffic_extension(shipped)
+    shipped = of_kind(manifests.documents(FOLDERS[kind]), kind)
     return with_module(shipped, module_url(), **QUICK)
+
+
+def installed(way: str) -> list[Object]:
+    """Return what is in the cluster after one way to install, with the module of this build."""
+    if way != "chart":
+        return [*manifests.documents("base"), plugin(way)]
+    # The chart's pods run elsewhere in these tests; its Service and Istio's objects are the point.
+    rendered = chart.objects(chart.rendered(sets=["mode=deployment"], release="any"))
+    shipped = of_kind(rendered, "WasmPlugin")
+    config = {**shipped["spec"]["pluginConfig"], **QUICK}
+    others = [one for one in rendered if one is not shipped]
+    return [*others, with_module(shipped, module_url(), **config)]
 
 
 def resource(workload: Workload) -> Attributes:
@@ -41,10 +56,10 @@ def resource(workload: Workload) -> Attributes:
     }
 
 
-@pytest.mark.parametrize("kind", ["WasmPlugin", "TrafficExtension", "EnvoyFilter"])
-def test_requests_give_spans_and_logs(run: Run, kind: str) -> None:
+@pytest.mark.parametrize("way", [*FOLDERS, "chart"])
+def test_requests_give_spans_and_logs(run: Run, way: str) -> None:
     collector = Collector(run)
-    mesh = IstioMesh(run, [*manifests.documents("base"), plugin(kind)], [collector])
+    mesh = IstioMesh(run, installed(way), [collector])
     made = [mesh.driver.get(wish("plain")) for _ in range(4)]
     parent = with_w3c_parent()
     made.append(mesh.driver.get(wish("a parent", headers=parent.headers, parent=parent.parent)))

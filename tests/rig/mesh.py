@@ -96,6 +96,7 @@ class Deployment:
         timeout: float = 30.0,
         lossy: bool = False,
         duplicates: bool = False,
+        replaced: bool = False,
     ) -> Telemetry:
         """Wait for what the requests so far demand, take the account, and check that it holds."""
         made = self.driver.made
@@ -108,6 +109,7 @@ class Deployment:
             collector=collector.metrics() if collector else None,
             lossy=lossy,
             duplicates=duplicates,
+            replaced=replaced,
         ).check()
         return received
 

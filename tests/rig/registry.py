@@ -6,17 +6,29 @@ import subprocess
 from pathlib import Path
 
 from rig.ports import free_port, listens
-from rig.process import RigError, Run
+from rig.process import Process, RigError, Run
 from rig.programs import go_tool
 
 
 class Registry:
     """A running registry, which keeps what it is given in memory."""
 
+    process: Process
+
     def __init__(self, run: Run) -> None:
+        self._run = run
         self.port = free_port()
-        process = run.spawn("registry", [go_tool("registry"), "-port", str(self.port)])
-        process.wait_until(lambda: listens(self.port), "the registry listened")
+        self.start()
+
+    def start(self) -> None:
+        """Start it, empty, also again after a stop."""
+        argv = [go_tool("registry"), "-port", str(self.port)]
+        self.process = self._run.spawn("registry", argv)
+        self.process.wait_until(lambda: listens(self.port), "the registry listened")
+
+    def stop(self) -> None:
+        """End it, with everything in it."""
+        self.process.stop()
 
     def reference(self, name: str) -> str:
         """Return the reference of an image in it, as `filter:1.0.0`."""

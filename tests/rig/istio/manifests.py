@@ -51,23 +51,6 @@ def known_to_istio(objects: list[Object]) -> list[Object]:
     return kept
 
 
-def as_traffic_extension(plugin: Object) -> Object:
-    """Return a WasmPlugin as a TrafficExtension, which Istio 1.30 and later have."""
-    spec = deepcopy(plugin["spec"])
-    outer = {
-        key: spec.pop(key)
-        for key in ("selector", "targetRefs", "phase", "priority", "match")
-        if key in spec
-    }
-    spec.pop("type", None)
-    return {
-        "apiVersion": "extensions.istio.io/v1alpha1",
-        "kind": "TrafficExtension",
-        "metadata": deepcopy(plugin["metadata"]),
-        "spec": {**outer, "wasm": spec},
-    }
-
-
 def with_module(plugin: Object, url: str, sha256: str | None = None, **config: Any) -> Object:
     """Return a WasmPlugin, TrafficExtension or EnvoyFilter with another module in place of its own.
 
