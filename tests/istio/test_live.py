@@ -167,6 +167,19 @@ def test_one_of_two_collectors_that_dies(run: Run, end: signal.Signals) -> None:
         )
 
 
+def test_a_collector_that_a_sidecar_does_not_know_yet(run: Run) -> None:
+    collector = Collector(run)
+    mesh = IstioMesh(run, objects(), [collector], sees_collector=False)
+    frontend = mesh.proxies[1]
+    with Traffic(mesh.driver, wish("all the while")) as traffic:
+        traffic.more()
+        wait_for(lambda: "no such cluster" in frontend.log, "the filter says so")
+        mesh.show_collector()
+        traffic.more()
+    mesh.settle(collector.telemetry, collector=collector, timeout=60)
+    assert frontend.filter_stats().spans.retried > 0
+
+
 def test_a_control_plane_that_is_gone(run: Run) -> None:
     collector = Collector(run)
     mesh = IstioMesh(run, objects(), [collector])

@@ -6,6 +6,7 @@ The plugin and the Service are the repository's; the pods around them are the ri
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rig.collector import Collector
@@ -47,8 +48,11 @@ class IstioMesh(Deployment):
         collectors: Sequence[Collector],
         *,
         with_filter: Sequence[str] = ("gateway", "frontend", "inventory"),
+        sees_collector: bool = True,
     ) -> None:
         """Start it, and wait until each proxy has its configuration, and these have the filter.
+
+        `sees_collector`: whether the frontend's Sidecar lists the collector's namespace.
 
         The collectors are the endpoints of the Service.
         """
@@ -61,6 +65,7 @@ class IstioMesh(Deployment):
             8080,
             app=free_port(),
             asks=(f"shop/{self.inventory.host}",),
+            sees_collector=sees_collector,
         )
         self.gateway = Workload("gateway", "istio-ingress", ADDRESSES[2], 8090, kind="router")
         start_service_on(run, "inventory", self.inventory.app)
@@ -109,6 +114,11 @@ class IstioMesh(Deployment):
         """Change what the cluster has of Spanmesh's own."""
         self.objects = list(objects)
         self.control_plane.apply(self._cluster())
+
+    def show_collector(self) -> None:
+        """List the collector's namespace in the frontend's Sidecar."""
+        self.frontend = replace(self.frontend, sees_collector=True)
+        self.apply(self.objects)
 
     def restart_control_plane(self) -> None:
         """Start the control plane again, with what the cluster has by now."""

@@ -84,7 +84,8 @@ class Proxy(Envoy):
         wanted = f"{self.workload.ip}:{self.workload.port}"
         if self.workload.kind == "router":
             wanted = f"0.0.0.0:{self.workload.port}"
-        return wanted in self.listeners() and COLLECTOR_CLUSTER in self.clusters()
+        known = COLLECTOR_CLUSTER in self.clusters()
+        return wanted in self.listeners() and known == self.workload.sees_collector
 
     def listeners(self) -> dict[str, str]:
         """Return the names of the listeners by their addresses."""

@@ -32,6 +32,8 @@ class Workload:
     kind: Literal["sidecar", "router", "waypoint"] = "sidecar"
     asks: tuple[str, ...] = ()
     """Hosts that it calls, as NAMESPACE/HOST."""
+    sees_collector: bool = True
+    """Whether its Sidecar lets it know the collector's namespace."""
     labels: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -84,6 +86,7 @@ class Workload:
         return found
 
     def _sidecar(self) -> Object:
+        hosts = [*(["observability/*"] if self.sees_collector else []), *self.asks]
         ingress = {
             "port": {"number": self.port, "protocol": "HTTP", "name": "http"},
             "bind": self.ip,
@@ -96,7 +99,7 @@ class Workload:
             "spec": {
                 "workloadSelector": {"labels": {"app": self.name}},
                 "ingress": [ingress],
-                "egress": [{"hosts": ["observability/*", *self.asks]}],
+                "egress": [{"hosts": hosts}],
             },
         }
 
