@@ -452,6 +452,32 @@ def test_native_telemetry_is_off_where_the_filter_is() -> None:
         assert places("Telemetry") == places(kind)
 
 
+def test_tls_is_for_the_service_that_takes_it() -> None:
+    found = objects("tls")
+    policies = {
+        one["spec"]["host"].split(".")[0]: one["spec"]["trafficPolicy"]
+        for one in of_kind(found, "DestinationRule")
+    }
+    assert policies["spanmesh-collector"]["tls"]["mode"] == "MUTUAL"
+    assert "tls" not in policies["spanmesh-collector-agent"]
+    for name, policy in policies.items():
+        receiver = configuration("tls", name=name)["receivers"]["otlp"]["protocols"]["grpc"]
+        assert ("tls" in receiver) == ("tls" in policy)
+
+
+def test_further_ports_may_be_sent_to_as_well() -> None:
+    sets = ["istio.injectCollector=true", "istio.authorizationPolicy.enabled=true"]
+    sets += ["istio.authorizationPolicy.namespaces={shop}", "networkPolicy.enabled=true"]
+    sets += ["collector.extraPorts[0].name=a", "collector.extraPorts[0].containerPort=4327"]
+    found = chart.objects(chart.rendered(sets=sets))
+    rules = of_kind(found, "AuthorizationPolicy")[0]["spec"]["rules"]
+    assert rules[0]["to"][0]["operation"]["ports"] == ["4317", "4318", "4327"]
+    ports = of_kind(found, "NetworkPolicy")[0]["spec"]["ingress"][0]["ports"]
+    assert [port["port"] for port in ports] == [4317, 4318, 4327]
+    service = chart.named(found, "Service", "spanmesh-collector")
+    assert service["spec"]["ports"][-1]["port"] == 4327
+
+
 # --- monitoring --------------------------------------------------------------------------------
 
 
