@@ -6,9 +6,10 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from rig import chart
 from rig.istio import manifests, workloads
 from rig.istio.control_plane import ControlPlane
-from rig.istio.manifests import Object, of_kind
+from rig.istio.manifests import ISTIO, Object, of_kind
 from rig.istio.proxy import COLLECTOR_CLUSTER
 from rig.istio.workloads import Workload
 from rig.process import Run
@@ -24,7 +25,12 @@ WAYPOINT = Workload(
         "gateway.istio.io/managed": "istio.io-mesh-controller",
     },
 )
-COLLECTOR_HOST = "spanmesh-collector.observability.svc.cluster.local"
+INSIDE = {
+    "main_internal inbound-vip|8080|http|cart.shop.svc.cluster.local",
+    "main_internal direct-http",
+}
+"""The filter chains for what is in the tunnels."""
+
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "waypoint"}
 CLASS = {"group": "gateway.networking.k8s.io", "kind": "GatewayClass", "name": "istio-waypoint"}
 
@@ -89,22 +95,6 @@ def chains(listeners: list[dict[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def reference() -> Object:
-    """Return what makes the collector's cluster known to the waypoint, which is given few."""
-    return {
-        "apiVersion": "networking.istio.io/v1alpha3",
-        "kind": "EnvoyFilter",
-        "metadata": {
-            "name": "spanmesh-collector",
-            "namespace": "shop",
-            "annotations": {
-                "envoyfilter.istio.io/referenced-services": f"observability/{COLLECTOR_HOST}"
-            },
-        },
-        "spec": {"targetRefs": [GATEWAY]},
-    }
-
-
 def serve(run: Run, *objects: Object) -> ControlPlane:
     """Start a control plane for the base, the service behind a waypoint, and more."""
     base = [workloads.PLAINTEXT, *manifests.known_to_istio(manifests.documents("base"))]
@@ -134,10 +124,7 @@ def test_a_plugin_with_a_target_is_where_requests_are_read(
     # Not where tunnels end, which is before the requests in them are read.
     tunnel = found.pop("connect_terminate default")
     assert "spanmesh" not in tunnel
-    assert set(found) == {
-        "main_internal inbound-vip|8080|http|cart.shop.svc.cluster.local",
-        "main_internal direct-http",
-    }
+    assert set(found) == INSIDE
     for names in found.values():
         assert names[0] == "spanmesh"
         assert names.count("spanmesh") == 1
@@ -149,8 +136,19 @@ def test_a_plugin_without_a_target_is_nowhere(run: Run) -> None:
     assert not any("spanmesh" in names for names in found.values())
 
 
-@pytest.mark.parametrize("referenced", [False, True])
-def test_the_collectors_cluster_has_to_be_referenced(run: Run, referenced: bool) -> None:
-    objects = [plugin(**{**GATEWAY, "namespace": "shop"}), *([reference()] if referenced else [])]
-    clusters = serve(run, *objects).resources("clusters", WAYPOINT.node())
-    assert (COLLECTOR_CLUSTER in {one["name"] for one in clusters}) == referenced
+def test_the_overlay_brings_the_plugin_and_the_collectors_cluster(run: Run) -> None:
+    overlay = manifests.known_to_istio(chart.kustomized(ISTIO / "overlays" / "waypoints"))
+    control_plane = ControlPlane(run, [workloads.PLAINTEXT, *ambient(), *overlay], ambient=True)
+    assert COLLECTOR_CLUSTER in clusters(control_plane)
+    found = filters(control_plane)
+    assert {name for name, names in found.items() if "spanmesh" in names} == INSIDE
+
+
+def test_without_a_reference_there_is_no_cluster(run: Run) -> None:
+    control_plane = serve(run, plugin(**{**CLASS, "namespace": workloads.ROOT_NAMESPACE}))
+    assert COLLECTOR_CLUSTER not in clusters(control_plane)
+
+
+def clusters(control_plane: ControlPlane) -> set[str]:
+    """Return the names of the waypoint's clusters."""
+    return {one["name"] for one in control_plane.resources("clusters", WAYPOINT.node())}
