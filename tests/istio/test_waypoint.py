@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rig import chart
 from rig.istio import manifests, workloads
-from rig.istio.control_plane import ControlPlane
+from rig.istio.control_plane import ControlPlane, http_filters
 from rig.istio.manifests import ISTIO, Object, of_kind
 from rig.istio.proxy import COLLECTOR_CLUSTER
 from rig.istio.workloads import Workload
@@ -83,31 +83,10 @@ def plugin(**target: Any) -> Object:
     return found
 
 
-def chains(listeners: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Return the names of the HTTP filters, in their order, by listener and filter chain."""
-    found = {}
-    for listener in listeners:
-        for chain in listener.get("filterChains", []):
-            for filter_ in chain["filters"]:
-                names = [one["name"] for one in filter_["typedConfig"].get("httpFilters", [])]
-                if names:
-                    found[f"{listener['name']} {chain.get('name', '')}"] = names
-    return found
-
-
 def serve(run: Run, *objects: Object) -> ControlPlane:
     """Start a control plane for the base, the service behind a waypoint, and more."""
     base = [workloads.PLAINTEXT, *manifests.known_to_istio(manifests.documents("base"))]
     return ControlPlane(run, [*base, *ambient(), *objects], ambient=True)
-
-
-def filters(control_plane: ControlPlane) -> dict[str, list[str]]:
-    """Return the waypoint's HTTP filters by filter chain, those of the plugin as "spanmesh"."""
-    found = chains(control_plane.resources("listeners", WAYPOINT.node()))
-    return {
-        chain: ["spanmesh" if "spanmesh" in name else name for name in names]
-        for chain, names in found.items()
-    }
 
 
 @pytest.mark.parametrize(
@@ -120,7 +99,7 @@ def filters(control_plane: ControlPlane) -> dict[str, list[str]]:
 def test_a_plugin_with_a_target_is_where_requests_are_read(
     run: Run, target: dict[str, str]
 ) -> None:
-    found = filters(serve(run, plugin(**target)))
+    found = http_filters(serve(run, plugin(**target)), WAYPOINT)
     # Not where tunnels end, which is before the requests in them are read.
     tunnel = found.pop("connect_terminate default")
     assert "spanmesh" not in tunnel
@@ -131,7 +110,7 @@ def test_a_plugin_with_a_target_is_where_requests_are_read(
 
 
 def test_a_plugin_without_a_target_is_nowhere(run: Run) -> None:
-    found = filters(serve(run, plugin()))
+    found = http_filters(serve(run, plugin()), WAYPOINT)
     assert found
     assert not any("spanmesh" in names for names in found.values())
 
@@ -140,7 +119,7 @@ def test_the_overlay_brings_the_plugin_and_the_collectors_cluster(run: Run) -> N
     overlay = manifests.known_to_istio(chart.kustomized(ISTIO / "overlays" / "waypoints"))
     control_plane = ControlPlane(run, [workloads.PLAINTEXT, *ambient(), *overlay], ambient=True)
     assert COLLECTOR_CLUSTER in clusters(control_plane)
-    found = filters(control_plane)
+    found = http_filters(control_plane, WAYPOINT)
     assert {name for name, names in found.items() if "spanmesh" in names} == INSIDE
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from rig.istio.manifests import Object
 from rig.istio.tools import tool
+from rig.istio.workloads import Workload
 from rig.ports import free_port
 from rig.process import Process, RigError, Run
 
@@ -109,3 +110,20 @@ class ControlPlane:
         log = self._run.directory / f"{self.name}.log"
         text = log.read_text(errors="replace") if log.exists() else ""
         return sum(one.startswith(line) for one in text.splitlines())
+
+
+def http_filters(control_plane: ControlPlane, workload: Workload) -> dict[str, list[str]]:
+    """Return the HTTP filters of a workload's proxy in their order, by listener and filter chain.
+
+    Those of the plugin are "spanmesh".
+    """
+    found = {}
+    for listener in control_plane.resources("listeners", workload.node()):
+        for chain in listener.get("filterChains", []):
+            for filter_ in chain["filters"]:
+                names = [one["name"] for one in filter_["typedConfig"].get("httpFilters", [])]
+                if names:
+                    found[f"{listener['name']} {chain.get('name', '')}".rstrip()] = [
+                        "spanmesh" if "spanmesh" in name else name for name in names
+                    ]
+    return found
