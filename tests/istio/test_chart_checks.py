@@ -18,13 +18,11 @@ import kubernetes_validate
 import pytest
 import yaml
 from rig import chart
-from rig.chart import CHART, EXAMPLES, KUBERNETES, Object
+from rig.chart import CHART, EXAMPLES, KUBERNETES, MODES, NAMES, Object
 from rig.istio import validation
 from rig.istio.seeds import ANALYZE, RIG, VALIDATE, Seed, sown
 from rig.process import ROOT, Run
 
-MODES = ["deployment", "statefulset", "daemonset", "sidecar", "layers"]
-NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/values.yaml"))
 FOLDERS = sorted(
     str(path.parent.relative_to(ROOT / "istio"))
     for path in (ROOT / "istio").rglob("kustomization.yaml")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from rig import chart
-from rig.chart import EXAMPLES, Object
+from rig.chart import Object
 from rig.istio import manifests, workloads
 from rig.istio.control_plane import ControlPlane
 from rig.istio.workloads import Workload
@@ -33,12 +33,6 @@ CASES = ["mode=deployment", "mode=statefulset", "mode=daemonset", "mode=sidecar"
 CASES += ["canary", "envoyfilter", "jwt-ingress", "sidecar-envoyfilter", "strict-mtls"]
 
 
-def rendered(case: str) -> list[Object]:
-    if "=" in case:
-        return chart.objects(chart.rendered(sets=[case]))
-    return chart.objects(chart.rendered([EXAMPLES / case / "values.yaml"]))
-
-
 def serve(run: Run, found: list[Object], *more: Object, ambient: bool = False) -> ControlPlane:
     """Start a control plane for what the chart renders, and a service of the mesh."""
     # Of the chart's own policies, mTLS needs certificates, which nobody issues here.
@@ -53,7 +47,7 @@ def http2(cluster: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("case", CASES)
 def test_proxies_have_the_filter_and_its_clusters(run: Run, case: str) -> None:
-    found = rendered(case)
+    found = chart.case(case)
     control_plane = serve(run, found)
     (one, *_) = chart.filter_configurations(found)
     for workload in (APP, GATEWAY):
@@ -81,7 +75,7 @@ def addresses(control_plane: ControlPlane, cluster: str, workload: Workload) -> 
 
 
 def test_the_collector_in_the_pod_is_at_its_loopback_address(run: Run) -> None:
-    control_plane = serve(run, rendered("mode=sidecar"))
+    control_plane = serve(run, chart.case("mode=sidecar"))
     cluster = "outbound|4317||spanmesh-collector-sidecar.observability.svc.cluster.local"
     assert addresses(control_plane, cluster, APP) == {"127.0.0.1"}
 
@@ -147,7 +141,7 @@ def waypoint() -> list[Object]:
 @pytest.mark.parametrize("what", ["chart", "kustomize"])
 def test_waypoints_have_the_filter_and_its_cluster(run: Run, what: str) -> None:
     folder = ROOT / "istio" / "overlays" / "waypoints"
-    found = rendered("waypoints") if what == "chart" else chart.kustomized(folder)
+    found = chart.case("waypoints") if what == "chart" else chart.kustomized(folder)
     control_plane = serve(run, found, *waypoint(), ambient=True)
     node = WAYPOINT.node()
     names = {one["name"] for one in control_plane.resources("clusters", node)}
@@ -156,7 +150,7 @@ def test_waypoints_have_the_filter_and_its_cluster(run: Run, what: str) -> None:
 
 
 def test_waypoints_do_not_have_the_cluster_without_the_reference(run: Run) -> None:
-    found = [one for one in rendered("waypoints") if one["kind"] != "EnvoyFilter"]
+    found = [one for one in chart.case("waypoints") if one["kind"] != "EnvoyFilter"]
     control_plane = serve(run, found, *waypoint(), ambient=True)
     names = {one["name"] for one in control_plane.resources("clusters", WAYPOINT.node())}
     assert f"outbound|4317||{COLLECTOR}" not in names

@@ -8,23 +8,19 @@ import subprocess
 import grpc
 import pytest
 from rig import chart
-from rig.chart import EXAMPLES, of_kind
+from rig.chart import of_kind
 from rig.collector import Collector
 from rig.load import spans
 from rig.otlp import TRACES
 from rig.process import Run, wait_for
 from rig.rendered import Mesh
 
-MODES = ["deployment", "statefulset", "daemonset", "sidecar", "layers"]
-NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/values.yaml"))
-CASES = [*(f"mode={mode}" for mode in MODES), *(name for name in NAMES if name != "filter-only")]
+CASES = [case for case in chart.CASES if case != "filter-only"]
 SPANS = 3
 
 
 def start(run: Run, case: str) -> Mesh:
-    values = [EXAMPLES / case / "values.yaml"] if case in NAMES else []
-    sets = [] if values else [case]
-    found = chart.objects(chart.rendered(values, sets=sets))
+    found = chart.case(case)
     return Mesh(run, chart.collector_configurations(found))
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ HELM_VERSIONS = ("3.21.4", "4.2.4")
 """Both lines of Helm; the last one writes the golden files."""
 
 KUSTOMIZE_VERSION = "5.8.1"
+
+MODES = ("deployment", "statefulset", "daemonset", "sidecar", "layers")
+NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/values.yaml"))
+"""The examples."""
+
+CASES = [*(f"mode={mode}" for mode in MODES), *NAMES]
+"""The modes with nothing else set, and the examples."""
 
 _TOOLS = Path(os.environ.get("SPANMESH_GO_TOOLS", ROOT / ".go"))
 
@@ -96,6 +104,14 @@ def rendered(
     return done.stdout
 
 
+@cache
+def case(name: str) -> list[Object]:
+    """Return what one of the cases renders to; for all, so not to be changed."""
+    if name in NAMES:
+        return objects(rendered([EXAMPLES / name / "values.yaml"]))
+    return objects(rendered(sets=[name]))
+
+
 def objects(text: str) -> list[Object]:
     """Read the objects of a YAML stream."""
     return [one for one in yaml.safe_load_all(text) if one is not None]
@@ -110,6 +126,12 @@ def named(found: list[Object], kind: str, name: str) -> Object:
     """Return the one object of this kind and name."""
     (one,) = [one for one in of_kind(found, kind) if one["metadata"]["name"] == name]
     return one
+
+
+def workloads(found: list[Object]) -> list[Object]:
+    """Return what has pods of its own."""
+    kinds = {"Deployment", "StatefulSet", "DaemonSet"}
+    return [one for one in found if one["kind"] in kinds]
 
 
 def injected_pod(found: list[Object]) -> Object | None:
