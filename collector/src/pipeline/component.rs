@@ -312,12 +312,17 @@ pub struct Delivered {
 /// Why a destination did not take a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExportError {
-    /// It may take it later: no connection, overload, a time-out.
+    /// It may take it later: overload, a time-out, a broken connection.
     Retryable {
         /// What happened.
         message: String,
         /// When, if it said so.
         after: Option<Duration>,
+    },
+    /// The same, but nobody was there to ask: no connection came about.
+    Unreachable {
+        /// What happened.
+        message: String,
     },
     /// It may take parts of it: too large.
     TooLarge {
@@ -454,6 +459,7 @@ impl fmt::Display for ExportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Retryable { message, .. }
+            | Self::Unreachable { message }
             | Self::TooLarge { message }
             | Self::Permanent { message } => f.write_str(message),
         }

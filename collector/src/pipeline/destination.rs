@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 
 use super::account::{Account, DropReason};
 use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter, StartError};
+use super::lookout::{self, Lookout};
 use super::options::{Batching, DeliveryOptions, Sizer};
 use super::parcel::Load;
 use super::queue::{Lane, Queue};
@@ -46,6 +47,7 @@ pub struct Destination {
     status: ExporterStatus,
     /// Wakes those who wait for another attempt, because one went well.
     recovered: Notify,
+    lookout: Lookout,
     /// What is said of batches that are dropped, and of those that are taken in part.
     drops: Throttle,
     rejections: Throttle,
@@ -107,6 +109,7 @@ impl Destination {
             failing: AtomicBool::new(false),
             status,
             recovered: Notify::new(),
+            lookout: Lookout::default(),
             drops: Throttle::default(),
             rejections: Throttle::default(),
             in_flight: Counter::default(),
@@ -229,6 +232,7 @@ impl Destination {
     async fn attempt_until_settled(&self, load: Load) -> Option<Load> {
         let batch = load.batch();
         let mut backoff = Backoff::new(&self.options.retry, Instant::now());
+        let mut watch = None;
         loop {
             let mut phase = self.phase.clone();
             let was_draining = *phase.borrow() >= Phase::Draining;
@@ -256,7 +260,14 @@ impl Destination {
                     self.settle_dropped(load, DropReason::Refused, &message);
                     return None;
                 }
-                Err(ExportError::Retryable { message, after }) => (message, after),
+                Err(ExportError::Unreachable { message }) => {
+                    watch = watch.or_else(|| self.lookout.begin());
+                    (message, None)
+                }
+                Err(ExportError::Retryable { message, after }) => {
+                    watch = None;
+                    (message, after)
+                }
             };
             self.status.fails(&message);
             if was_draining && load.is_stored() {
@@ -269,6 +280,9 @@ impl Destination {
                 self.settle_dropped(load, DropReason::RetriesExhausted, &message);
                 return None;
             };
+            if watch.is_some() {
+                delay = delay.min(lookout::INTERVAL);
+            }
             if was_draining {
                 delay = delay.min(DRAINING_INTERVAL.max(hint.unwrap_or_default()));
             }

@@ -1,9 +1,11 @@
 //! Tests of a destination whose exporter misbehaves.
 
+use std::sync::atomic::AtomicUsize;
+
 use super::super::budget::Budget;
 use super::super::component::BoxFuture;
 use super::super::gate::Gate;
-use super::super::intake::{Intakes, Pipelines};
+use super::super::intake::{Intake, Intakes, Pipelines};
 use super::super::payload::Payload;
 use super::super::route::Route;
 use super::*;
@@ -17,6 +19,24 @@ impl Exporter for Panicking {
         Box::pin(async {
             assert!(self.0.swap(true, Ordering::Relaxed), "the first batch");
             Ok(Delivered::default())
+        })
+    }
+}
+
+/// Cannot be reached so often, and takes what comes then.
+struct Away {
+    attempts: AtomicUsize,
+    unreachable: usize,
+}
+
+impl Exporter for Away {
+    fn export<'a>(&'a self, _batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
+        Box::pin(async {
+            if self.attempts.fetch_add(1, Ordering::Relaxed) >= self.unreachable {
+                return Ok(Delivered::default());
+            }
+            let message = "nobody there".to_owned();
+            Err(ExportError::Unreachable { message })
         })
     }
 }
@@ -44,15 +64,8 @@ fn destination(exporter: Arc<dyn Exporter>, phase: watch::Receiver<Phase>) -> Ar
     Destination::new(&context, exporter, options, 1_000_000, None, phase)
 }
 
-fn payload() -> Payload {
-    let request = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
-    Payload::parse(Signal::Traces, request.to_vec().into()).unwrap()
-}
-
-#[tokio::test]
-async fn a_delivery_that_panics_does_not_end_its_consumer() {
-    let (phase, running) = watch::channel(Phase::Running);
-    let destination = destination(Arc::new(Panicking::default()), running);
+/// What leads to a destination and nowhere else.
+fn intake(destination: &Destination) -> Intake {
     let route = Route {
         steps: Vec::new(),
         onward: Vec::new(),
@@ -63,7 +76,19 @@ async fn a_delivery_that_panics_does_not_end_its_consumer() {
     let intakes = Intakes::default();
     let pipelines = Pipelines::new(vec![route], Budget::new(1_000_000), Gate::new());
     intakes.lead_to(Signal::Traces, Some(pipelines));
-    let intake = intakes.get(Signal::Traces).unwrap();
+    intakes.get(Signal::Traces).unwrap()
+}
+
+fn payload() -> Payload {
+    let request = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
+    Payload::parse(Signal::Traces, request.to_vec().into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_delivery_that_panics_does_not_end_its_consumer() {
+    let (phase, running) = watch::channel(Phase::Running);
+    let destination = destination(Arc::new(Panicking::default()), running);
+    let intake = intake(&destination);
     let mut tasks = destination.start().unwrap();
     for _ in 0..2 {
         intake.admit(payload(), intake.hold()).await.unwrap();
@@ -76,6 +101,26 @@ async fn a_delivery_that_panics_does_not_end_its_consumer() {
     assert_eq!((totals.accepted, totals.sent), (4, 2));
     assert_eq!(totals.dropped, [(DropReason::Lost, 2)]);
     assert_eq!(destination.in_flight.get(), destination.finished.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_reached_is_looked_for_each_second() {
+    let (_phase, running) = watch::channel(Phase::Running);
+    let away = Away {
+        attempts: AtomicUsize::new(0),
+        unreachable: 20,
+    };
+    let destination = destination(Arc::new(away), running);
+    let intake = intake(&destination);
+    let _tasks = destination.start().unwrap();
+    let began = tokio::time::Instant::now();
+    intake.admit(payload(), intake.hold()).await.unwrap();
+    while destination.account().totals(Signal::Traces).sent == 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // By `retry_on_failure` alone the 21st attempt comes after five minutes at the earliest.
+    let took = began.elapsed().as_secs();
+    assert!((20..22).contains(&took), "{took} s");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod grouping;
 mod hold;
 mod intake;
 mod limiter;
+mod lookout;
 mod memory;
 mod options;
 mod pace;

@@ -1,5 +1,6 @@
 //! Connections to other servers: TCP or a unix socket, and TLS on top of it.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -207,7 +208,19 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl std::error::Error for ConnectError {}
+impl Error for ConnectError {}
+
+/// Whether an error came about because there was no connection: nothing has been sent.
+pub fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
 
 // === impl Stream ===
 

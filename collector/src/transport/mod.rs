@@ -20,7 +20,7 @@ pub use self::codec::{RawClientCodec, RawServerCodec};
 pub use self::compression::{
     Compression, DecompressError, Encoding, compact, compress, decompress,
 };
-pub use self::connect::{ConnectError, Connector};
+pub use self::connect::{Connector, is_unconnected};
 pub use self::error::describe;
 pub use self::listener::{
     Address, Listener, Transport, check_endpoint, listen_endpoint, listen_endpoint_or_path,

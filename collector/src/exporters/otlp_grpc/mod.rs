@@ -23,7 +23,7 @@ use tracing::warn;
 
 use self::options::Config;
 use self::peers::Peers;
-use self::refusal::{classify, is_unconnected};
+use self::refusal::classify;
 use crate::config::{Former, Problems, Section};
 use crate::pipeline::{
     Authenticators, Batch, BoxFuture, BuildContext, ClientAuthenticator, Delivered,
@@ -31,7 +31,9 @@ use crate::pipeline::{
     StartError,
 };
 use crate::telemetry::Registry;
-use crate::transport::{Compression, Connector, Message, MessageChannel, RawClientCodec, describe};
+use crate::transport::{
+    Compression, Connector, Message, MessageChannel, RawClientCodec, describe, is_unconnected,
+};
 
 /// Makes `otlp_grpc` exporters.
 #[derive(Debug)]
@@ -121,9 +123,8 @@ impl Exporter for OtlpGrpc {
                 message: error.to_string(),
             })?;
             let peers = self.peers.in_turn().await;
-            let peers = peers.map_err(|error| ExportError::Retryable {
+            let peers = peers.map_err(|error| ExportError::Unreachable {
                 message: describe(&error),
-                after: None,
             })?;
             let mut result = None;
             for peer in peers {
@@ -146,9 +147,8 @@ impl Exporter for OtlpGrpc {
                 }
             }
             result.unwrap_or_else(|| {
-                Err(ExportError::Retryable {
+                Err(ExportError::Unreachable {
                     message: "the name of the endpoint has no address".to_owned(),
-                    after: None,
                 })
             })
         })

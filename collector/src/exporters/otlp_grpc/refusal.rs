@@ -6,12 +6,16 @@ use spanmesh_otlp::status;
 use tonic::Code;
 
 use crate::pipeline::ExportError;
-use crate::transport::{ConnectError, describe};
+use crate::transport::{describe, is_unconnected};
 
 /// What a failed call means for its batch.
 pub(super) fn classify(status: &tonic::Status) -> ExportError {
+    if is_unconnected(status) {
+        let message = describe(status);
+        return ExportError::Unreachable { message };
+    }
     if status.source().is_some() {
-        // It did not come from the server: the connection broke, or never came about.
+        // It did not come from the server: the connection broke.
         return ExportError::Retryable {
             message: describe(status),
             after: None,
@@ -29,18 +33,6 @@ pub(super) fn classify(status: &tonic::Status) -> ExportError {
     } else {
         ExportError::Permanent { message }
     }
-}
-
-/// Whether the call failed because there was no connection: nothing has been sent.
-pub(super) fn is_unconnected(status: &tonic::Status) -> bool {
-    let mut source = status.source();
-    while let Some(error) = source {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }
 
 /// Servers in Go, C++, Java, C# and JavaScript say RESOURCE_EXHAUSTED, those on tonic OUT_OF_RANGE.

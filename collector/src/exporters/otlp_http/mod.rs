@@ -29,7 +29,7 @@ use crate::pipeline::{
     Exporter, ExporterConfig, ExporterFactory, FORMER_OPTIONS, StartError,
 };
 use crate::telemetry::Registry;
-use crate::transport::{Compression, Connector, compress, describe};
+use crate::transport::{Compression, Connector, compress, describe, is_unconnected};
 
 /// Makes `otlp_http` exporters.
 #[derive(Debug)]
@@ -142,14 +142,17 @@ impl Exporter for OtlpHttp {
                 })?;
                 request.headers_mut().insert(name, value);
             }
-            let response =
-                self.client
-                    .request(request)
-                    .await
-                    .map_err(|error| ExportError::Retryable {
-                        message: describe(&error),
+            let response = self.client.request(request).await.map_err(|error| {
+                let message = describe(&error);
+                if is_unconnected(&error) {
+                    ExportError::Unreachable { message }
+                } else {
+                    ExportError::Retryable {
+                        message,
                         after: None,
-                    })?;
+                    }
+                }
+            })?;
             self.settle(batch.signal, response).await
         })
     }
