@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from rig import http, otlp, samples
 from rig.certificates import Authority
 from rig.collector import Metrics, Ports, configuration
 from rig.layouts import Layout
-from rig.ports import listens
+from rig.ports import free_port, listens
 from rig.process import ROOT, Run, wait_for
 from rig.programs import filter_module, image_layout
 from rig.registry import Registry, crane
@@ -121,7 +122,7 @@ def test_the_collector_of_the_image_names_stores_and_believes(run: Run) -> None:
     root = unpack(Layout.read(image_layout("collector")), run.directory / "root")
     (root / contents.AUTHORITIES).write_bytes(identity.authority.read_bytes())
     # As the kubelet does.
-    (root / "etc" / "hosts").write_text("127.0.0.1 back-end\n")
+    (root / "etc" / "hosts").write_text("127.0.0.1 localhost back-end\n")
     ports = Ports.free()
     with Sink(identity=identity) as sink:
         queue = {"storage": "file_storage"}
@@ -143,8 +144,37 @@ def test_the_collector_of_the_image_names_stores_and_believes(run: Run) -> None:
         wait_for(lambda: len(sink.telemetry().spans) == 3, "the spans arrived over TLS")
         wait_for(lambda: account(ports) == {"accepted": 3, "sent": 3}, "the account holds")
         assert list((root / contents.STATE).iterdir()), "the queue is on disk"
+        where = (f"localhost:{ports.metrics}", f"--health-port={ports.health}", "--seconds=1")
+        looked = within(root, f"/{contents.COLLECTOR}", "doctor", *where)
+        done = subprocess.run(looked, env={}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
         process.stop()
         assert process.exit_status == 0
+
+
+def test_profiling_the_collector_of_the_image_does_no_harm(run: Run) -> None:
+    """Profilers walk stacks, which is another matter with each C library."""
+    root = unpack(Layout.read(image_layout("collector")), run.directory / "root")
+    ports, profiles = Ports.free(), free_port()
+    document = configuration(ports, {"nop": {}})
+    document["extensions"]["pprof"] = {"endpoint": f"127.0.0.1:{profiles}"}
+    document["service"]["extensions"].append("pprof")
+    (root / "collector.yaml").write_text(yaml.safe_dump(document))
+    argv = within(root, f"/{contents.COLLECTOR}", "--config=/collector.yaml")
+    process = run.spawn("collector", argv, env={"TMPDIR": f"/{contents.STATE}"})
+    process.wait_until(lambda: listens(profiles), "profiles can be had")
+    wire, signal = otlp.Http(ports, otlp.PROTOBUF), otlp.TRACES
+    body = wire.encode(samples.small(signal, 2000))
+    # More than one allocation in 512 KiB is remembered, and a hundred samples a second taken.
+    sending = threading.Thread(target=lambda: [wire.send(signal, body) for _ in range(200)])
+    sending.start()
+    assert http.request(profiles, "/debug/pprof/profile?seconds=1").status == 200
+    heap = http.request(profiles, "/debug/pprof/heap")
+    assert heap.status == 200, heap.text
+    sending.join()
+    wait_for(lambda: account(ports) == {"accepted": 400_000, "sent": 400_000}, "all are sent")
+    process.stop()
+    assert process.exit_status == 0
 
 
 def test_the_dockerfiles_make_the_same_images() -> None:
