@@ -144,7 +144,9 @@ impl fmt::Display for FailedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
             Cause::NotStarted => {
-                f.write_str("a call that Envoy could not start: no such cluster, or no host in it")?
+                f.write_str(
+                    "a call that Envoy could not start: no such cluster, or no host in it",
+                )?;
             }
             Cause::NoResponse => f.write_str("no response")?,
             Cause::GrpcStatus(code) => write!(f, "gRPC status {code}")?,
