@@ -78,6 +78,12 @@ CONTRADICTIONS = [
         "istio.ingress.credentialName=b",
         "mode sidecar has no Service to lead to",
     ),
+    (
+        "istio.injectCollector=true istio.authorizationPolicy.enabled=true "
+        "istio.authorizationPolicy.namespaces={istio-system} istio.ingress.enabled=true "
+        "istio.ingress.hosts={a} istio.ingress.credentialName=b",
+        "what comes through the gateway has the gateway's identity",
+    ),
     ("collector.enabled=false", "does not say where the filter sends"),
     ("filter.api=EnvoyFilter", "has no module.sha256"),
     (
@@ -175,6 +181,8 @@ def test_unknown_and_wrong_values_are_refused(sets: str) -> None:
 
 def test_notes_say_what_to_do_next() -> None:
     sets = ["mode=layers", "filter.module.sha256=", "gateway.autoscaling.enabled=true"]
+    sets += ["istio.ingress.enabled=true", "istio.ingress.hosts={a}"]
+    sets += ["istio.ingress.credentialName=b"]
     arguments = ["install", "x", chart.CHART, "--dry-run=client", "--namespace", chart.NAMESPACE]
     for one in sets:
         arguments += ["--set", one]
@@ -189,5 +197,6 @@ def test_notes_say_what_to_do_next() -> None:
         "no exporter",
         "no sha256",
         "autoscaling",
+        "whoever reaches the gateway",
     ):
         assert text in notes

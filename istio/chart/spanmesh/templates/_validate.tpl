@@ -97,6 +97,9 @@ Values that contradict each other. Each failure says which, and what to do.
 {{- if eq $values.mode "sidecar" -}}
 {{- $errors = append $errors "istio.ingress.enabled is true, but mode sidecar has no Service to lead to" -}}
 {{- end -}}
+{{- if and $istio.authorizationPolicy.enabled (not $istio.requestAuthentication.enabled) (not .mutual) -}}
+{{- $errors = append $errors "istio.ingress.enabled and istio.authorizationPolicy.enabled are both true, but what comes through the gateway has the gateway's identity, whoever sent it: set istio.requestAuthentication, or istio.ingress.mutual" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and $values.filter.enabled $istio.enabled -}}
