@@ -124,6 +124,10 @@ def test_the_collectors_metrics_are_documented(run: Run) -> None:
     document = collector_configuration(ports, {"otlp_grpc": exporter})
     document["extensions"]["file_storage"] = {"directory": str(run.directory / "storage")}
     document["service"]["extensions"].append("file_storage")
+    # Certificates have a metric only where there is one.
+    identity = Authority(run).issue("collector")
+    tls = {"cert_file": str(identity.certificate), "key_file": str(identity.key)}
+    document["receivers"]["otlp"]["protocols"]["grpc"]["tls"] = tls
     # Each processor has its metrics only where there is one.
     document["processors"]["memory_limiter"] = {"check_interval": "1s", "limit_mib": 100}
     document["processors"]["probabilistic_sampler"] = {"sampling_percentage": 50}
