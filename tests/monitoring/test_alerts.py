@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ COLLECTOR = 'job="spanmesh-collector",namespace="observability",pod="c-0",instan
 OTHER_COLLECTOR = (
     'job="spanmesh-collector",namespace="observability",pod="c-1",instance="10.0.0.10:8888"'
 )
+FOREIGN = COLLECTOR.replace("spanmesh-collector", "otelcol")
+"""An OpenTelemetry Collector, whose metrics have the names that ours have."""
 MINUTES = 60
 """How long each series is, with a value a minute."""
 
@@ -59,14 +62,14 @@ def filter_losses(name: str, loss: str) -> dict[str, str]:
     return {f"{one}{{{PROXY}}}": loss if one == name else flat(0) for one in names}
 
 
-def received(accepted: float, refused: float) -> dict[str, str]:
+def received(accepted: float, refused: float, by: str = COLLECTOR) -> dict[str, str]:
     both = {"accepted": accepted, "refused": refused}
-    at = f'{COLLECTOR},receiver="otlp",transport="grpc"'
+    at = f'{by},receiver="otlp",transport="grpc"'
     return {f"otelcol_receiver_{k}_spans{{{at}}}": growing(v) for k, v in both.items()}
 
 
-def queue(size: float, memory: float) -> dict[str, str]:
-    at = f'{{{COLLECTOR},exporter="otlp_grpc"}}'
+def queue(size: float, memory: float, of: str = COLLECTOR) -> dict[str, str]:
+    at = f'{{{of},exporter="otlp_grpc"}}'
     return {
         f"otelcol_exporter_queue_size{at}": flat(size),
         f"otelcol_exporter_queue_capacity{at}": flat(1000),
@@ -310,6 +313,12 @@ CASES = (
         "20m",
     ),
     Case(
+        "SpanmeshCollectorRestarting",
+        "an OpenTelemetry Collector has",
+        {f"otelcol_process_uptime{{{FOREIGN}}}": "0+60x4 0+60x4 0+60x4 0+60x4"},
+        "20m",
+    ),
+    Case(
         "SpanmeshExportFailing",
         "the destination takes nothing from both collectors",
         {
@@ -422,6 +431,12 @@ CASES = (
     ),
     Case("SpanmeshCollectorRefusing", "nothing comes", received(0, 0), "16m"),
     Case(
+        "SpanmeshCollectorRefusing",
+        "an OpenTelemetry Collector does",
+        received(accepted=900, refused=100, by=FOREIGN),
+        "16m",
+    ),
+    Case(
         "SpanmeshCollectorRejecting",
         "malformed requests come all the time",
         {
@@ -462,6 +477,16 @@ CASES = (
         for unit, size, memory_bytes in (("sizer", 900, 1e5), ("bytes", 10, 9e5))
     ),
     Case("SpanmeshQueueNearFull", "two thirds are used", queue(660, 6.6e5), "6m"),
+    Case(
+        "SpanmeshQueueNearFull",
+        "that of an OpenTelemetry Collector is full",
+        {
+            name: values
+            for name, values in queue(1000, 0, of=FOREIGN).items()
+            if name.startswith("otelcol_")
+        },
+        "6m",
+    ),
     *(
         Case(
             "SpanmeshMemoryNearLimit",
@@ -581,6 +606,14 @@ def test_a_case_that_does_not_hold_is_noticed(tmp_path: Path) -> None:
         fires = () if case.fires else (("", "Something else"),)
         status, _ = run_cases(tmp_path, (Case(**{**vars(case), "fires": fires}),))
         assert status != 0, f"{case.alert}: {case.what}"
+
+
+@pytest.mark.parametrize("kind", ["alert", "record"])
+def test_what_opentelemetry_collectors_have_too_is_asked_of_ours(kind: str) -> None:
+    for name, rule in rules(kind).items():
+        # Names of recorded series have a colon before them.
+        for selector in re.findall(r"(?<!:)\botelcol_\w+(?!:)\b\S*", rule["expr"]):
+            assert '{job=~"spanmesh-collector.*"}' in selector, name
 
 
 def test_every_alert_has_a_paragraph_in_the_runbook() -> None:

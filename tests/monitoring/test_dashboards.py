@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +23,7 @@ from rig.certificates import Authority
 from rig.collector import Collector, Ports, configuration
 from rig.mesh import Solo, alone
 from rig.monitoring import DASHBOARDS, MONITORING, RULES, promtool, rules
+from rig.ports import free_port
 from rig.process import ROOT, Run, wait_for
 from rig.prometheus import Prometheus
 from rig.sink import Sink
@@ -103,15 +105,14 @@ def placed(job: dict[str, Any], places: dict[str, int]) -> dict[str, Any]:
     return {**rest, "static_configs": TARGETS, "relabel_configs": relabeled}
 
 
-class Agent:
-    """What an agent's port serves: Envoy's statistics and its own."""
+class Target:
+    """Serves metrics as they are when somebody asks."""
 
-    def __init__(self, run: Run, admin: int) -> None:
+    def __init__(self, run: Run, path: str, metrics: Callable[[], str]) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:  # noqa: N802, D102
-                envoy = http.request(admin, "/stats/prometheus").text
-                body = f"{envoy}\n{AGENT}".encode()
-                self.send_response(200 if self.path == "/stats/prometheus" else 404)
+                body = metrics().encode()
+                self.send_response(200 if self.path == path else 404)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -125,6 +126,41 @@ class Agent:
         run.on_close(self._server.shutdown)
 
 
+def agent(run: Run, admin: int) -> Target:
+    """Start what an agent's port serves: Envoy's statistics and its own."""
+    return Target(
+        run,
+        "/stats/prometheus",
+        lambda: f"{http.request(admin, '/stats/prometheus').text}\n{AGENT}",
+    )
+
+
+def foreign(run: Run) -> list[dict[str, Any]]:
+    """Return jobs that are none of ours.
+
+    An OpenTelemetry Collector, with metrics that have the names of ours and grow fast, and a
+    node exporter that is down.
+    """
+    used = {
+        name
+        for expression in [
+            *(query.expression for query in QUERIES),
+            *(rule["expr"] for kind in ("alert", "record") for rule in rules(kind).values()),
+        ]
+        for name in re.findall(r"(?<!:)\botelcol_\w+\b(?!:)", expression)
+    }
+    labels = '{exporter="otlp_grpc",receiver="otlp",processor="batch",policy="foreign"}'
+
+    def metrics() -> str:
+        return "".join(f"{name}{labels} {time.time() * 1000}\n" for name in sorted(used))
+
+    ports = {"otelcol": Target(run, "/metrics", metrics).port, "node-exporter": free_port()}
+    return [
+        {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+        for name, port in ports.items()
+    ]
+
+
 class Scraped:
     """An Envoy with the filter, a collector with everything that has metrics, and a Prometheus."""
 
@@ -133,13 +169,12 @@ class Scraped:
         ports = Ports.free()
         self.collector = Collector(run, collector_document(run, ports, sink), ports=ports)
         self.solo = Solo(run, collector=self.collector.ports.grpc)
-        agent = Agent(run, self.solo.envoy.admin)
         places = {
-            f"{PROXY_ADDRESS}:15020": agent.port,
+            f"{PROXY_ADDRESS}:15020": agent(run, self.solo.envoy.admin).port,
             f"{COLLECTOR_ADDRESS}:8888": self.collector.ports.metrics,
         }
         shipped = [placed(job, places) for job in jobs().values()]
-        self.prometheus = Prometheus(run, shipped, RULES)
+        self.prometheus = Prometheus(run, [*shipped, *foreign(run)], RULES)
 
 
 def collector_document(run: Run, ports: Ports, sink: Sink) -> dict[str, Any]:
@@ -189,6 +224,10 @@ def scraped(module_run: Run) -> Iterator[Scraped]:
         made = 2 * len(scraped.solo.driver.made) + 1
         accepted = "sum(spanmesh_account_accepted_items)"
         wait_for(lambda: value(scraped, accepted) == made, "Prometheus has the account", 30)
+        rate = 'rate(otelcol_process_cpu_seconds{job="otelcol"}[20s]) > 0'
+        wait_for(lambda: scraped.prometheus.query(rate) != [], "so has another collector", 30)
+        down = 'up{job="node-exporter"} == 0'
+        wait_for(lambda: scraped.prometheus.query(down) != [], "something else is down", 30)
         yield scraped
 
 
@@ -216,21 +255,32 @@ class Query:
     panel: str
     expression: str
 
-    def written_out(self) -> str:
-        """Return it as Grafana sends it: each variable stands for everything."""
+    def written_out(self, **chosen: str) -> str:
+        """Return it as Grafana sends it: a variable that is not chosen stands for everything."""
+        values = {**ALL[self.dashboard], **chosen}
         expression = self.expression.replace("$__rate_interval", "20s")
-        return re.sub(r"\$\w+", ".*", expression)
+        return re.sub(r"\$(\w+)", lambda match: values[match[1]], expression)
 
     def metrics(self) -> set[str]:
         """Return the metrics that it reads."""
         names = r"(?:[a-z_]+:)?(?:spanmesh|otelcol|envoy|istio)_\w+(?::\w+)?"
-        return set(re.findall(rf"\b{names}\b", self.expression))
+        return set(re.findall(rf"\b(?:{names}|up(?={{))\b", self.expression))
 
 
 def panels(path: Path) -> list[dict[str, Any]]:
     """Return the panels of a dashboard that show something."""
     return [panel for panel in json.loads(path.read_text())["panels"] if panel["type"] != "row"]
 
+
+ALL = {
+    path.stem: {
+        variable["name"]: variable["allValue"]
+        for variable in json.loads(path.read_text())["templating"]["list"]
+        if variable["type"] == "query"
+    }
+    for path in DASHBOARDS
+}
+"""What each variable of a dashboard stands for when everything is chosen."""
 
 QUERIES = [
     Query(path.stem, panel["title"], target["expr"])
@@ -242,7 +292,11 @@ QUERIES = [
 
 def test_the_jobs_find_the_agents_port_and_the_collectors_metrics(scraped: Scraped) -> None:
     targets = scraped.prometheus.targets()
-    found = {(one["labels"]["job"], one["labels"]["instance"]): one["labels"] for one in targets}
+    found = {
+        (one["labels"]["job"], one["labels"]["instance"]): one["labels"]
+        for one in targets
+        if one["scrapePool"] in jobs()
+    }
     assert {(job, instance, labels["namespace"]) for (job, instance), labels in found.items()} == {
         ("spanmesh-proxies", "10.0.0.7:15020", "shop"),
         ("spanmesh-collector", "10.0.0.9:8888", "observability"),
@@ -277,6 +331,23 @@ def test_a_query_of_a_dashboard_returns_data(scraped: Scraped, query: Query) -> 
         return [value for one in series for _, value in one["values"] if value != "NaN"]
 
     wait_for(lambda: numbers() != [], f"{written} has a value", 30)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [query for query in QUERIES if query.dashboard == "collector"],
+    ids=lambda query: f"{query.panel}: {query.expression}",
+)
+def test_the_collectors_dashboard_shows_only_them(scraped: Scraped, query: Query) -> None:
+    for metric in query.metrics():
+        assert f'{metric}{{job=~"$job", instance=~"$instance"' in query.expression
+    # Once, so that both are answered from the same scrapes.
+    at = time.time() - 1
+    everything, ours = (
+        scraped.prometheus.query(expression, at)
+        for expression in (query.written_out(), query.written_out(job="spanmesh-collector"))
+    )
+    assert everything == ours
 
 
 def test_no_alert_fires_where_all_is_well(scraped: Scraped) -> None:

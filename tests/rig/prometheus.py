@@ -44,13 +44,14 @@ class Prometheus:
     def _ready(self) -> bool:
         return http.request(self.port, "/-/ready").status == 200
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the series that an expression has now.
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """Return the series that an expression has now, or had at a time, in seconds since 1970.
 
         # Errors
         Raises ValueError with what Prometheus says of an expression that it cannot evaluate.
         """
-        return self._result("query", query=expression)
+        when = {} if at is None else {"time": str(at)}
+        return self._result("query", query=expression, **when)
 
     def query_range(self, expression: str, seconds: int) -> list[dict[str, Any]]:
         """Return the series that it had in the last seconds, with a value each second."""
