@@ -17,6 +17,7 @@ COLLECTOR = 'job="spanmesh-collector",namespace="observability",pod="c-0",instan
 OTHER_COLLECTOR = (
     'job="spanmesh-collector",namespace="observability",pod="c-1",instance="10.0.0.10:8888"'
 )
+NAMESPACE = 'job="envoy-stats",namespace="shop"'
 FOREIGN = COLLECTOR.replace("spanmesh-collector", "otelcol")
 """An OpenTelemetry Collector, whose metrics have the names that ours have."""
 MINUTES = 60
@@ -134,6 +135,63 @@ CASES = (
         "no proxy of the namespace has the filter, as before a rollout",
         {f"envoy_server_uptime{{{PROXY}}}": growing(60)},
         "11m",
+    ),
+    Case(
+        "SpanmeshFilterGone",
+        "the only proxy of a namespace has lost it",
+        {
+            f"envoy_server_uptime{{{PROXY}}}": growing(60),
+            f"spanmesh_config_rejected{{{PROXY}}}": "0x10",
+        },
+        "30m",
+        ((NAMESPACE, "No proxy in shop has the filter any more"),),
+    ),
+    Case(
+        "SpanmeshFilterGone",
+        "hours later it is still gone",
+        {
+            f"envoy_server_uptime{{{PROXY}}}": f"0+60x{12 * 60}",
+            f"spanmesh_config_rejected{{{PROXY}}}": "0x10",
+        },
+        "12h",
+        ((NAMESPACE, "No proxy in shop has the filter any more"),),
+    ),
+    Case(
+        "SpanmeshFilterGone",
+        "one of two proxies has lost it",
+        {
+            f"envoy_server_uptime{{{PROXY}}}": growing(60),
+            f"spanmesh_config_rejected{{{PROXY}}}": "0x10",
+            f"envoy_server_uptime{{{OTHER_PROXY}}}": growing(60),
+            f"spanmesh_config_rejected{{{OTHER_PROXY}}}": flat(0),
+        },
+        "30m",
+    ),
+    Case(
+        "SpanmeshFilterGone",
+        "a proxy has taken another's place, and waits for its module",
+        {
+            f"envoy_server_uptime{{{PROXY}}}": "0+60x10",
+            f"spanmesh_config_rejected{{{PROXY}}}": "0x10",
+            f"envoy_server_uptime{{{OTHER_PROXY}}}": f"_x10 {growing(60)}",
+            f"spanmesh_config_rejected{{{OTHER_PROXY}}}": f"_x20 {flat(0)}",
+        },
+        "30m",
+    ),
+    Case(
+        "SpanmeshFilterGone",
+        "the namespace has gone with its proxies",
+        {
+            f"envoy_server_uptime{{{PROXY}}}": "0+60x10",
+            f"spanmesh_config_rejected{{{PROXY}}}": "0x10",
+        },
+        "30m",
+    ),
+    Case(
+        "SpanmeshFilterGone",
+        "it was never there",
+        {f"envoy_server_uptime{{{PROXY}}}": growing(60)},
+        "30m",
     ),
     Case(
         "SpanmeshModuleNotFetched",
