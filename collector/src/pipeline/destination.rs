@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spanmesh_otlp::{Limits, Signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::account::{Account, DropReason};
 use super::component::{Batch, BuildContext, Delivered, ExportError, Exporter, StartError};
-use super::lookout::{self, Lookout};
+use super::lookout::Lookout;
 use super::options::{Batching, DeliveryOptions, Sizer};
 use super::parcel::Load;
 use super::queue::{Lane, Queue};
@@ -41,9 +41,8 @@ pub struct Destination {
     queue: Arc<Queue>,
     account: Arc<Account>,
     phase: watch::Receiver<Phase>,
-    /// Whether the last attempt failed for the moment.
-    failing: AtomicBool,
-    /// The same for those who look from outside, and what was refused.
+    /// Whether the last attempt failed for the moment, and what was refused, for those who look from
+    /// outside.
     status: ExporterStatus,
     /// Wakes those who wait for another attempt, because one went well.
     recovered: Notify,
@@ -61,8 +60,9 @@ struct InFlight<'a>(&'a Destination);
 /// How long an exporter may take to close what it writes to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest wait for another attempt once the collector is stopping: its time is limited.
-const DRAINING_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest wait for another attempt of the one who looks whether the destination is there again,
+/// and of all once the collector is stopping, whose time is limited.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 // === impl Destination ===
 
@@ -106,7 +106,6 @@ impl Destination {
             queue: Arc::new(queue),
             account,
             phase,
-            failing: AtomicBool::new(false),
             status,
             recovered: Notify::new(),
             lookout: Lookout::default(),
@@ -276,19 +275,16 @@ impl Destination {
                 load.kept();
                 return None;
             }
-            let Some(mut delay) = backoff.next(Instant::now(), hint) else {
+            let longest = match watch.is_some() || was_draining {
+                true => LOOK_INTERVAL,
+                false => Duration::MAX,
+            };
+            let Some(delay) = backoff.next(Instant::now(), hint, longest) else {
                 self.settle_dropped(load, DropReason::RetriesExhausted, &message);
                 return None;
             };
-            if watch.is_some() {
-                delay = delay.min(lookout::INTERVAL);
-            }
-            if was_draining {
-                delay = delay.min(DRAINING_INTERVAL.max(hint.unwrap_or_default()));
-            }
             // Said once an outage, not for every batch that waits for its end.
-            if !self.failing.swap(true, Ordering::Relaxed) {
-                self.queue.fails(true);
+            if !self.queue.fails(true) {
                 let exporter = self.id.as_str();
                 let items = batch.items;
                 warn!(
@@ -327,8 +323,7 @@ impl Destination {
     fn settle_sent(&self, load: Load, delivered: &Delivered) {
         let exporter = self.id.as_str();
         self.status.works();
-        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
-            self.queue.fails(false);
+        if self.queue.fails(false) {
             info!(exporter, "delivery works again");
             self.recovered.notify_waiters();
         }

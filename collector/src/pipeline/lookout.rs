@@ -6,7 +6,6 @@
 //! a server that answers says itself, or by `retry_on_failure`, when it wants to hear again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Whether somebody looks.
 #[derive(Debug, Default)]
@@ -15,9 +14,6 @@ pub(super) struct Lookout(AtomicBool);
 /// The one who does, as long as it exists.
 #[derive(Debug)]
 pub(super) struct Watch<'a>(&'a Lookout);
-
-/// The longest wait of the one who looks.
-pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
 // === impl Lookout ===
 

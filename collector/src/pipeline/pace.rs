@@ -8,7 +8,7 @@
 //!
 //! The queue holds the payload meanwhile, so nothing depends on the client's patience, of which little
 //! is asked. And a destination that takes nothing at all does not slow clients down: to bridge that is
-//! what the queue is for.
+//! what the queue is for. Neither does a queue on disk, which is there to become long.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,9 +50,13 @@ impl Pace {
         Some(delay.min(MAX_DELAY))
     }
 
-    /// The destination fails, or works again.
-    pub(super) fn suspend(&self, suspended: bool) {
-        self.suspended.store(suspended, Ordering::Relaxed);
+    /// The destination fails, or works again. Returns what was the case before.
+    pub(super) fn suspend(&self, suspended: bool) -> bool {
+        // Nearly always nothing changes, and then nothing is written.
+        if self.suspended.load(Ordering::Relaxed) == suspended {
+            return suspended;
+        }
+        self.suspended.swap(suspended, Ordering::Relaxed)
     }
 }
 

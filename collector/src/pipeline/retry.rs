@@ -2,7 +2,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::RetryOptions;
 
@@ -26,16 +28,27 @@ impl<'a> Backoff<'a> {
     }
 
     /// How long to wait; `None` if there is no further attempt. A hint of the destination (its
-    /// RetryInfo or Retry-After) is a lower bound.
-    pub(super) fn next(&mut self, now: Instant, hint: Option<Duration>) -> Option<Duration> {
+    /// RetryInfo or Retry-After) is a lower bound. Without one the wait is at most `longest`, and then
+    /// the intervals do not grow.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        hint: Option<Duration>,
+        longest: Duration,
+    ) -> Option<Duration> {
         if !self.options.enabled {
             return None;
         }
         let spread = self.options.randomization_factor;
         let factor = 1.0 - spread + 2.0 * spread * random_fraction();
-        let delay = multiplied(self.interval, factor).max(hint.unwrap_or_default());
-        let max_interval = self.options.max_interval.0;
-        self.interval = multiplied(self.interval, self.options.multiplier).min(max_interval);
+        let mut delay = multiplied(self.interval, factor);
+        if delay > longest {
+            delay = longest;
+        } else {
+            let max_interval = self.options.max_interval.0;
+            self.interval = multiplied(self.interval, self.options.multiplier).min(max_interval);
+        }
+        let delay = delay.max(hint.unwrap_or_default());
         match self.options.max_elapsed_time.non_zero() {
             Some(limit) if now.duration_since(self.started).saturating_add(delay) > limit => None,
             _ => Some(delay),
@@ -60,6 +73,8 @@ mod tests {
     use super::*;
     use crate::config::Span;
 
+    const ANY: Duration = Duration::MAX;
+
     #[test]
     fn intervals_grow_up_to_the_limit() {
         let options = RetryOptions::default();
@@ -67,7 +82,7 @@ mod tests {
         let mut backoff = Backoff::new(&options, now);
         let mut expected = 5.0_f64;
         for _ in 0..8 {
-            let delay = backoff.next(now, None).unwrap().as_secs_f64();
+            let delay = backoff.next(now, None, ANY).unwrap().as_secs_f64();
             assert!(
                 (expected * 0.49..expected * 1.51).contains(&delay),
                 "{delay}"
@@ -77,12 +92,30 @@ mod tests {
     }
 
     #[test]
+    fn intervals_that_are_cut_do_not_grow() {
+        let options = RetryOptions {
+            max_elapsed_time: Span::seconds(30),
+            ..RetryOptions::default()
+        };
+        let began = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut backoff = Backoff::new(&options, began);
+        for elapsed in 0..30 {
+            let now = began + elapsed * second;
+            assert_eq!(backoff.next(now, None, second), Some(second), "{elapsed} s");
+        }
+        assert_eq!(backoff.next(began + 30 * second, None, second), None);
+        let longer = backoff.next(began, None, ANY).unwrap();
+        assert!(longer < Duration::from_secs(8), "{longer:?}");
+    }
+
+    #[test]
     fn hints_are_lower_bounds() {
         let options = RetryOptions::default();
         let now = Instant::now();
         let hint = Duration::from_secs(60);
         assert_eq!(
-            Backoff::new(&options, now).next(now, Some(hint)),
+            Backoff::new(&options, now).next(now, Some(hint), ANY),
             Some(hint)
         );
     }
@@ -98,17 +131,17 @@ mod tests {
         };
         let later = now + Duration::from_secs(1);
         let mut backoff = Backoff::new(&options, now);
-        assert_eq!(backoff.next(later, Some(Duration::MAX)), None);
+        assert_eq!(backoff.next(later, Some(Duration::MAX), ANY), None);
         let options = RetryOptions {
             max_elapsed_time: Span::default(),
             ..options
         };
         let mut backoff = Backoff::new(&options, now);
         for _ in 0..3 {
-            assert!(backoff.next(later, None).is_some());
+            assert!(backoff.next(later, None, ANY).is_some());
         }
         assert_eq!(
-            backoff.next(later, Some(Duration::MAX)),
+            backoff.next(later, Some(Duration::MAX), ANY),
             Some(Duration::MAX)
         );
     }
@@ -121,12 +154,16 @@ mod tests {
         };
         let now = Instant::now();
         let mut backoff = Backoff::new(&options, now);
-        assert!(backoff.next(now, None).is_some());
-        assert!(backoff.next(now + Duration::from_secs(10), None).is_none());
+        assert!(backoff.next(now, None, ANY).is_some());
+        assert!(
+            backoff
+                .next(now + Duration::from_secs(10), None, ANY)
+                .is_none()
+        );
         let never = RetryOptions {
             enabled: false,
             ..options
         };
-        assert!(Backoff::new(&never, now).next(now, None).is_none());
+        assert!(Backoff::new(&never, now).next(now, None, ANY).is_none());
     }
 }

@@ -200,12 +200,17 @@ impl Intake {
         let mut storing = Vec::new();
         let mut held = entries.is_empty();
         let mut full = Vec::new();
+        let mut delay = None;
         for ((lane, payload), vacancy) in entries.iter().zip(vacancies) {
             match vacancy {
                 Vacancy::Room(room) => match lane.push(payload, room) {
                     Pushed::Held(outcome) => {
                         held = true;
-                        outcomes.extend(outcome);
+                        // Who waits for the outcome waits long enough; a queue that is full has no say.
+                        match outcome {
+                            Some(outcome) => outcomes.push(outcome),
+                            None => delay = delay.max(lane.queue().delay()),
+                        }
                     }
                     Pushed::Storing(told) => storing.push((lane, payload, told)),
                 },
@@ -232,8 +237,6 @@ impl Intake {
         for (lane, payload) in failed {
             lane.not_stored(payload);
         }
-        let delays = entries.iter().filter_map(|(lane, _)| lane.queue().delay());
-        let delay = delays.max();
         passage.settle(self.signal);
         // The queues have it, whatever the client gets to hear, or whether it is still there.
         self.entrance.accepted.add(items);

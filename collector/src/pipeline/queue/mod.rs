@@ -146,12 +146,15 @@ impl Queue {
 
     /// How long a client shall wait before it hears that its payload was taken.
     pub(super) fn delay(&self) -> Option<Duration> {
+        if self.storage.is_some() {
+            return None;
+        }
         self.pace.delay(self.capacity.memory.used())
     }
 
-    /// The destination takes nothing for the moment, or does again.
-    pub(super) fn fails(&self, failing: bool) {
-        self.pace.suspend(failing);
+    /// The destination takes nothing for the moment, or does again. Returns what was the case before.
+    pub(super) fn fails(&self, failing: bool) -> bool {
+        self.pace.suspend(failing)
     }
 
     /// Whether clients wait for room.
