@@ -78,12 +78,12 @@ enum Phase {
 }
 
 /// Flow-control windows of HTTP/2. The defaults of 64 KiB would let a client send one request of
-/// some hundred spans and then wait for a round trip.
+/// some hundred spans and then wait for a round trip. A connection may make us keep as much before it
+/// is accounted for.
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 24 << 20;
 /// How large the frames may be that a client sends. With the default of 16 KiB a request of a hundred
-/// spans comes in four, each of which is read, kept and counted by itself; this is as much as a
-/// connection may make us keep that is not accounted for yet.
+/// spans comes in four, each of which is read, kept and counted by itself.
 const MAX_FRAME: u32 = 64 << 10;
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);

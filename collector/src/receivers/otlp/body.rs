@@ -15,10 +15,10 @@ use crate::transport::compact;
 const COPY_LIMIT: usize = 64 * 1024;
 
 /// When a client whose body did not arrive should try again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a client may pause within a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much of the rest of a body that is refused is read in any case, however small the limit is.
 const DISCARD_BYTES: usize = 8 << 20;

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::service::Service;
 use spanmesh_otlp::Signal;
 use spanmesh_otlp::status::{self, Code};
@@ -17,10 +17,11 @@ use tonic::codec::CompressionEncoding;
 use tonic::server::Grpc;
 
 use super::client::client;
+use super::held_body::{HeldBody, SharedHold};
 use super::options::GrpcOptions;
 use super::plain::{read_message, success};
 use crate::pipeline::{
-    Attributes, BoxFuture, Client, Hold, Intake, Intakes, Payload, Refusal, ServerAuthenticator,
+    Attributes, BoxFuture, Client, Intake, Intakes, Payload, Refusal, ServerAuthenticator,
 };
 use crate::transport::RawServerCodec;
 
@@ -43,24 +44,6 @@ struct Export {
 
 /// [`Export`] for the gRPC library, which calls it once, for a request of one message.
 struct Once(Option<Export>);
-
-/// A request's body, which takes up memory as it comes, and ends with its first message: the gRPC
-/// library would pass over a second one, and the answer would say that it was taken. What the library
-/// makes of the message while it decompresses it is not seen here.
-struct HeldBody {
-    body: Incoming,
-    /// How many have come.
-    bytes: u64,
-    /// The first of them, 0 where none has come yet.
-    prefix: [u8; PREFIX_BYTES],
-    hold: SharedHold,
-}
-
-/// The body's until the message is whole, then the message's.
-type SharedHold = Arc<Mutex<Option<Hold>>>;
-
-/// What stands before a message: a flag, and the length of the message in four bytes.
-const PREFIX_BYTES: usize = 5;
 
 const GRPC_ENCODING: &str = "grpc-encoding";
 const GRPC_STATUS: &str = "grpc-status";
@@ -131,12 +114,7 @@ impl GrpcService {
             self.include_metadata,
         );
         client.auth = auth;
-        let request = request.map(|body| HeldBody {
-            body,
-            bytes: 0,
-            prefix: [0; PREFIX_BYTES],
-            hold: hold.clone(),
-        });
+        let request = request.map(|body| HeldBody::new(body, hold.clone()));
         let export = Export {
             signal,
             intake: intake.clone(),
@@ -166,7 +144,11 @@ impl GrpcService {
     }
 
     /// Leaves the message to the gRPC library, which decompresses it.
-    async fn decompress(&self, export: Export, request: Request<HeldBody>) -> Response<Body> {
+    async fn decompress(
+        &self,
+        export: Export,
+        request: Request<HeldBody<Incoming>>,
+    ) -> Response<Body> {
         let mut grpc = Grpc::new(RawServerCodec)
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
@@ -247,58 +229,7 @@ impl tower_service::Service<tonic::Request<Bytes>> for Once {
     }
 }
 
-// === impl HeldBody ===
-
-impl HeldBody {
-    /// Takes note of what has come; whether it belongs to the first message.
-    fn note(&mut self, data: &[u8]) -> bool {
-        let missing = self.prefix.iter_mut().skip(self.bytes as usize);
-        missing.zip(data).for_each(|(to, from)| *to = *from);
-        self.bytes += data.len() as u64;
-        let [_, length @ ..] = self.prefix;
-        self.bytes <= PREFIX_BYTES as u64 + u64::from(u32::from_be_bytes(length))
-    }
-}
-
-impl hyper::body::Body for HeldBody {
-    type Data = Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
-        let this = self.get_mut();
-        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-            None => return Poll::Ready(None),
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
-                return Poll::Ready(Some(Err(tonic::Status::from_error(error.into()))));
-            }
-        };
-        if !frame.data_ref().is_none_or(|data| this.note(data)) {
-            let message = "expected one message, but found more";
-            let status = status::Status::new(Code::InvalidArgument, message);
-            return Poll::Ready(Some(Err(grpc_status(&status))));
-        }
-        let mut hold = this.hold.lock().unwrap_or_else(PoisonError::into_inner);
-        let resized = hold.as_mut().map_or(Ok(()), |hold| hold.resize(this.bytes));
-        Poll::Ready(Some(match resized {
-            Ok(()) => Ok(frame),
-            Err(refusal) => Err(refused(&refusal)),
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-fn refused(refusal: &Refusal) -> tonic::Status {
+pub(super) fn refused(refusal: &Refusal) -> tonic::Status {
     let message = refusal.to_string();
     grpc_status(&match (refusal, refusal.retry_after()) {
         (_, Some(delay)) => status::Status::new(Code::Unavailable, message).with_retry_delay(delay),
@@ -308,7 +239,7 @@ fn refused(refusal: &Refusal) -> tonic::Status {
     })
 }
 
-fn grpc_status(status: &status::Status) -> tonic::Status {
+pub(super) fn grpc_status(status: &status::Status) -> tonic::Status {
     let code = tonic::Code::from_i32(i32::from(status.code.number()));
     tonic::Status::with_details(code, status.message.clone(), status.encode().into())
 }

@@ -13,6 +13,7 @@ mod client;
 mod cors;
 mod failure;
 mod grpc;
+mod held_body;
 mod http;
 mod options;
 mod plain;

@@ -15,12 +15,15 @@ use hyper::body::{Body, Frame};
 use tonic::Status;
 
 /// What stands before a message: a flag, and the length of the message in four bytes.
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 
 /// Messages up to this size are copied out of the connection's buffer, which may hold several of them
 /// and lives as long as the last one. It begins with 8 KiB and doubles for a frame that is a little
 /// larger; for what is larger than that it is made to measure.
 const COPY_LIMIT: usize = 16 * 1024;
+
+/// How much room a message gets for what it says of its size, before that has come.
+const FIRST_ROOM: usize = 1 << 20;
 
 /// The answer without a message in the answer: every field has its default.
 const EMPTY_MESSAGE: Bytes = Bytes::from_static(&[0; PREFIX_BYTES]);
@@ -48,7 +51,8 @@ where
 {
     let mut body = pin!(body);
     let mut whole = Bytes::new();
-    // For what comes in several parts: all of it, in a buffer of its size.
+    // For what comes in several parts: all of it, in a buffer of its size. A client that says that it
+    // sends more than a MiB gets the room for that as it does.
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else {
@@ -59,7 +63,8 @@ where
         } else {
             if joined.is_empty() {
                 let size = message_size(&whole, limit)?.unwrap_or_default();
-                joined.reserve((PREFIX_BYTES + size).max(whole.len() + data.len()));
+                let room = (PREFIX_BYTES + size).min(FIRST_ROOM);
+                joined.reserve(room.max(whole.len() + data.len()));
                 joined.extend_from_slice(&std::mem::take(&mut whole));
             }
             joined.extend_from_slice(&data);
