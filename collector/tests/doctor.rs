@@ -89,15 +89,14 @@ fn what_fails_and_what_is_full_is_said_with_the_reason() {
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     for part in [
-        "two things",
+        "2 things are wrong",
         "wrong: the destination of exporter \"otlp_http\" does not take what it gets since ",
         "cannot connect to 127.0.0.1:9",
         "wrong: the queue of exporter \"otlp_http\" is 100 % full",
         "note: receiver \"otlp\" (http) has refused 1 spans since it started, none just now",
         "note: receiver \"otlp\" (http) has rejected 1 requests (malformed), 0 of them just now",
     ] {
-        let part = part.replace("two things", "2 things are wrong");
-        assert!(said.contains(&part), "{part} not in {said}");
+        assert!(said.contains(part), "{part} not in {said}");
     }
 }
 

@@ -63,6 +63,8 @@ struct Queues {
 /// Where `health_check` answers by default, in its first and in its second version.
 const HEALTH_PATHS: [&str; 2] = ["/", "/status"];
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Looks at all collectors at once.
 pub async fn examine(options: &DoctorOptions) -> Report {
     let mut examining = JoinSet::new();
@@ -106,7 +108,7 @@ async fn diagnose(host: &Host, options: &DoctorOptions) -> Diagnosis {
         health,
         queues: queues(host, options).await,
         at: SystemTime::now(),
-        certificate_warning: Duration::from_secs(options.certificate_days * 24 * 60 * 60),
+        certificate_warning: DAY * options.certificate_days,
     };
     Diagnosis::Examined {
         findings: checks::all(&observation),

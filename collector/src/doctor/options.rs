@@ -37,7 +37,7 @@ pub struct DoctorOptions {
 
     /// How many days before its end a certificate is something to be told of.
     #[arg(long, value_name = "DAYS", default_value_t = 14)]
-    pub certificate_days: u64,
+    pub certificate_days: u32,
 }
 
 /// Where one collector is.

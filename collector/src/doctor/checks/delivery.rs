@@ -35,17 +35,15 @@ pub(super) fn dropped(seen: &Observation) -> impl Iterator<Item = Finding> {
     dropped.map(|sample| {
         let (id, signal) = (sample.label("exporter"), sample.label("signal"));
         let reason = sample.label("reason");
-        let now = match growth(seen, sample) {
-            0.0 => "none of them just now".to_owned(),
-            grown => format!("{grown} of them just now"),
-        };
-        Finding::problem(
-            format!(
-                "exporter {id:?} has dropped {} items of {signal} ({reason}), {now}",
-                sample.value
-            ),
-            remedy(reason),
-        )
+        let what = format!(
+            "exporter {id:?} has dropped {} items of {signal} ({reason})",
+            sample.value
+        );
+        match growth(seen, sample) {
+            // What is over cannot be mended, and alerts have told of it.
+            0.0 => Finding::note(format!("{what}, none of them just now"), remedy(reason)),
+            grown => Finding::problem(format!("{what}, {grown} of them just now"), remedy(reason)),
+        }
     })
 }
 

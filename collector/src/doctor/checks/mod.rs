@@ -18,7 +18,7 @@ pub(super) fn all(seen: &Observation) -> Vec<Finding> {
     findings.extend(delivery::unbalanced(&seen.now));
     findings.extend(intake::refused(seen));
     findings.extend(intake::rejected(seen));
-    findings.extend(room::queues(&seen.now));
+    findings.extend(room::queues(seen));
     findings.extend(room::storages(&seen.now));
     findings.extend(room::memory(&seen.now));
     findings.extend(state::certificates(seen));

@@ -1,5 +1,6 @@
 //! What is nearly full.
 
+use crate::doctor::Observation;
 use crate::doctor::exposition::{Metrics, Sample};
 use crate::doctor::report::Finding;
 
@@ -8,8 +9,9 @@ const NEARLY_FULL: f64 = 0.8;
 /// The same of the memory of the whole process, whose limit the kernel enforces by killing it.
 const NEARLY_KILLED: f64 = 0.9;
 
-/// Queues, in the unit that they are configured in, and in memory.
-pub(super) fn queues(metrics: &Metrics) -> Vec<Finding> {
+/// Queues, in the unit that they are configured in, and in memory, that were nearly full at both looks:
+/// what is on its way counts, so a small queue is full now and then.
+pub(super) fn queues(seen: &Observation) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (size, capacity, what) in [
         (
@@ -23,7 +25,13 @@ pub(super) fn queues(metrics: &Metrics) -> Vec<Finding> {
             "memory of the queue",
         ),
     ] {
-        findings.extend(nearly_full(metrics, size, capacity).map(|(sample, percent)| {
+        let before: Vec<_> = nearly_full(&seen.before, size, capacity).collect();
+        let still = |sample: &Sample| {
+            let id = sample.label("exporter");
+            before.iter().any(|(was, _)| was.label("exporter") == id)
+        };
+        let full = nearly_full(&seen.now, size, capacity).filter(|(sample, _)| still(sample));
+        findings.extend(full.map(|(sample, percent)| {
             Finding::problem(
                 format!("the {what} of exporter {:?} is {percent:.0} % full", sample.label("exporter")),
                 "When it is full, clients are refused. See to the destination if it fails; if it is too slow, \

@@ -24,16 +24,17 @@ spanmesh_config_last_reload_successful 1
 spanmesh_tls_certificate_expiry_timestamp_seconds{component=\"c\",transport=\"grpc\",role=\"certificate\",file=\"f\"} 2000000
 ";
 
-/// The findings of a collector that shows `WELL` with `changes`: later lines take the place of earlier ones
-/// of the same name and labels.
+/// The findings of a collector that showed `WELL` first, and then `WELL` with `changes`.
 fn found(changes: &str) -> Vec<String> {
-    let key = |line: &str| line.rsplit_once(' ').map(|(key, _)| key.to_owned());
-    let changed: Vec<_> = changes.lines().map(key).collect();
-    let kept = WELL.lines().filter(|line| !changed.contains(&key(line)));
-    let text: Vec<_> = kept.chain(changes.lines()).collect();
+    found_between("", changes)
+}
+
+/// The findings of a collector that shows `WELL` with the one and then the other changes: a line takes
+/// the place of that with the same name and labels.
+fn found_between(before: &str, now: &str) -> Vec<String> {
     let seen = Observation {
-        before: Metrics::parse(WELL),
-        now: Metrics::parse(&text.join("\n")),
+        before: Metrics::parse(&changed(before)),
+        now: Metrics::parse(&changed(now)),
         health: Ok(Health {
             code: StatusCode::OK,
             body: String::new(),
@@ -47,6 +48,14 @@ fn found(changes: &str) -> Vec<String> {
         certificate_warning: Duration::from_secs(86_400),
     };
     all(&seen).iter().map(ToString::to_string).collect()
+}
+
+fn changed(changes: &str) -> String {
+    let key = |line: &str| line.rsplit_once(' ').map(|(key, _)| key.to_owned());
+    let changed: Vec<_> = changes.lines().map(key).collect();
+    let kept = WELL.lines().filter(|line| !changed.contains(&key(line)));
+    let text: Vec<_> = kept.chain(changes.lines()).collect();
+    text.join("\n")
 }
 
 #[test]
@@ -84,10 +93,6 @@ fn everything_that_is_wrong_is_found() {
             "wrong: receiver \"r\" (http) has rejected 1 requests (malformed), 1 of them just now",
         ),
         (
-            "otelcol_exporter_queue_size{exporter=\"a\"} 8",
-            "wrong: the queue of exporter \"a\" is 80 % full",
-        ),
-        (
             "spanmesh_storage_size_bytes{exporter=\"a\",signal=\"logs\"} 9\n\
              spanmesh_storage_capacity_bytes{exporter=\"a\",signal=\"logs\"} 10",
             "wrong: the queue on disk of exporter \"a\" for logs is 90 % full",
@@ -111,6 +116,33 @@ fn everything_that_is_wrong_is_found() {
         };
         assert_eq!(finding.lines().next().unwrap().trim(), expected);
     }
+}
+
+#[test]
+fn a_queue_is_nearly_full_if_it_stays_so() {
+    let full = "otelcol_exporter_queue_size{exporter=\"a\"} 8";
+    assert_eq!(found_between("", full), Vec::<String>::new());
+    assert_eq!(found_between(full, ""), Vec::<String>::new());
+    let [finding] = &*found_between(full, full) else {
+        panic!("expected one finding");
+    };
+    assert!(
+        finding.contains("wrong: the queue of exporter \"a\" is 80 % full"),
+        "{finding}"
+    );
+}
+
+#[test]
+fn what_was_dropped_once_is_told_but_not_wrong() {
+    let dropped = "\
+        spanmesh_account_dropped_items{exporter=\"a\",signal=\"traces\",reason=\"too_large\"} 3\n\
+        spanmesh_account_queued_items{exporter=\"a\",signal=\"traces\"} 0";
+    let [finding] = &*found_between(dropped, dropped) else {
+        panic!("expected one finding");
+    };
+    let told =
+        "note: exporter \"a\" has dropped 3 items of traces (too_large), none of them just now";
+    assert!(finding.contains(told), "{finding}");
 }
 
 #[test]
