@@ -30,9 +30,14 @@ def machine() -> str:
     load, _, _ = os.getloadavg()
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return (
-        f"{today}, {os.cpu_count()} processors ({model}), Linux {platform.release()}, "
+        f"{today}, {os.cpu_count()} processors ({model}), Linux {kernel(platform.release())}, "
         f"load average {load:.1f} at the end"
     )
+
+
+def kernel(release: str) -> str:
+    """Return a kernel's major and minor version: the rest names a machine's own build."""
+    return ".".join(release.split(".")[:2])
 
 
 def publish(name: str, text: str) -> None:
