@@ -56,12 +56,16 @@ class Pod(Deployment):
         """Return what a plugin names an image by."""
         return f"oci://{self.registry.reference(image)}"
 
-    def start(self, plugin: Object) -> None:
-        """Start control plane and agent."""
+    def start(self, plugin: Object, *, refused: bool = False) -> None:
+        """Start control plane and agent. `refused`: whether Envoy refuses the module."""
         self.control_plane = ControlPlane(self._run, self._cluster(plugin))
         self.proxy = AgentProxy(self._run, self.workload, discovery=self.control_plane.port)
         self.envoys = [self.proxy]
-        self.proxy.wait_configured()
+        if refused:
+            self.proxy.wait_ready()
+            wait_for(lambda: bool(self.proxy.rejected()), "Envoy has refused the module")
+        else:
+            self.proxy.wait_configured()
 
     def apply(self, plugin: Object) -> None:
         """Give the mesh another plugin."""
@@ -134,6 +138,18 @@ def test_an_envoy_filter_is_fetched_and_loaded(run: Run, pod: Pod) -> None:
     shipped = of_kind(manifests.documents("envoyfilter"), "EnvoyFilter")
     pod.start(with_module(shipped, server.url, **QUICK))
     loaded(pod)
+
+
+def test_a_module_that_envoy_cannot_load_behind_an_envoy_filter(run: Run, pod: Pod) -> None:
+    """With a WasmPlugin each request would get 500: Istio gives no filter that stands in there."""
+    # The agent looks at how it begins, Envoy at all of it.
+    server = WebServer(run, filter_module().read_bytes()[:8] + b"nothing that V8 knows")
+    shipped = of_kind(manifests.documents("envoyfilter"), "EnvoyFilter")
+    pod.start(with_module(shipped, server.url, **QUICK), refused=True)
+    assert pod.proxy.conversions() == {"success": 1}
+    for _ in range(3):
+        assert pod.driver.get(WITHOUT_FILTER).status == 200
+    pod.account()
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,10 @@ def test_each_way_to_load_the_filter_loads_the_same() -> None:
     assert config["failure_policy"] == "FAIL_OPEN"
     assert config["vm_config"]["code"]["remote"]["http_uri"]["uri"] == plugin["url"]
     assert config["vm_config"]["code"]["remote"]["sha256"] == plugin["sha256"]
-    types = patches[1]["patch"]["value"]["config_discovery"]["type_urls"]
+    discovery = patches[1]["patch"]["value"]["config_discovery"]
+    types = discovery["type_urls"]
     assert [one.rpartition(".")[2] for one in types] == ["Wasm", "RBAC"]
+    assert discovery["default_config"] == {"@type": types[1]}
 
 
 def test_native_telemetry_is_off_where_the_filter_is() -> None:

@@ -1,7 +1,7 @@
-"""What comes through a gateway: marked there, and refused by the collector's proxy without a token.
+"""What comes through a gateway: marked there, and refused by the collector without a token.
 
-The gateway's own identity is let in, since its filter sends records, too; so that identity may not be
-what lets in whatever the gateway passes on.
+The gateway's own identity is let in, since its filter sends records, too; so that identity may not
+be what lets in whatever the gateway passes on.
 """
 
 from __future__ import annotations

@@ -154,6 +154,8 @@ def test_a_module_that_cannot_be_fetched_may_be_replaced() -> None:
     discovered = patch("HTTP_FILTER")
     assert discovered["name"] == patch("EXTENSION_CONFIG")["name"]
     assert discovered["config_discovery"]["type_urls"] == [WASM, RBAC]
+    # And so may one that Envoy cannot load: `test_agent.py` has such a module.
+    assert discovered["config_discovery"]["default_config"] == {"@type": RBAC}
 
 
 def test_the_filter_sends_to_the_service() -> None:
