@@ -102,6 +102,16 @@ def test_pods_run_with_the_least_rights(case: str) -> None:
     assert [one for one in objects(case) if "Role" in one["kind"]] == []
 
 
+@pytest.mark.parametrize("case", ["strict-mtls", "jwt-ingress"])
+def test_policies_are_about_ports_that_pass_the_proxy(case: str) -> None:
+    (pod,) = [one["spec"]["template"] for one in workloads(objects(case))]
+    excluded = pod["metadata"]["annotations"]["traffic.sidecar.istio.io/excludeInboundPorts"]
+    for one in of_kind(objects(case), "AuthorizationPolicy"):
+        for rule in one["spec"]["rules"]:
+            for to in rule["to"]:
+                assert not set(to["operation"]["ports"]) & set(excluded.split(","))
+
+
 def test_a_change_of_the_configuration_replaces_the_pods() -> None:
     def annotations(*sets: str) -> dict[str, str]:
         found = chart.objects(chart.rendered(sets=sets))

@@ -146,6 +146,7 @@ REFUSED = [
     "sidecar.cluster=Sidecar",
     "istio.peerAuthentication.mode=DISABLE",
     "istio.nativeTelemetry=off",
+    "istio.authorizationPolicy.metricsNamespaces={a}",
     "istio.sidecars[0].hosts={a}",
     "networkPolicy.ingress={a}",
     "monitoring.serviceMonitor.interval=30",
