@@ -361,7 +361,8 @@ images: filter collector-static ## Both images as OCI layouts, without a contain
 	@digest=$$(python3 -m images filter --module $(MODULE) --version $(VERSION) --out dist/images/filter); \
 	echo "images: dist/images/filter $$digest"
 
-push: registry-named setup-registry images ## Push both images (REGISTRY=registry.example.com/spanmesh)
+push: registry-named setup-registry setup-python images ## Push both images (REGISTRY=registry.example.com/spanmesh), once Envoy has run the module
+	@$(PYTHON) -m rig.module_check $(MODULE)
 	@for image in collector filter; do \
 	  $(CRANE) push dist/images/$$image $(REGISTRY)/$$image:$(VERSION) $(call or_fail,$$image could not be pushed; the message of crane is above); \
 	done
@@ -373,10 +374,10 @@ registry-named:
 FROM_REGISTRY = RELEASE_OCI=oci://$(REGISTRY)/filter:$(VERSION) RELEASE_IMAGE=$(REGISTRY)/collector:$(VERSION) \
 	RELEASE_OCI_DIGEST=$$(python3 -m images digest dist/images/filter)
 
-release: filter collector $(if $(REGISTRY),images) ## Versioned module, binary and Istio manifests with their digests, in dist/ (REGISTRY=…: as pushed there)
+release: setup-python filter collector $(if $(REGISTRY),images) ## Versioned module, binary and Istio manifests with their digests, in dist/, once Envoy has run the module (REGISTRY=…: as pushed there)
 	@$(call need,sha256sum,install coreutils)
 	@$(call need,npm,install Node.js 20 or newer; a release has the optimized module)
-	@$(if $(REGISTRY),$(FROM_REGISTRY)) VERSION=$(VERSION) MODULE=$(MODULE) COLLECTOR=$(COLLECTOR) .ci/release
+	@$(if $(REGISTRY),$(FROM_REGISTRY)) VERSION=$(VERSION) MODULE=$(MODULE) COLLECTOR=$(COLLECTOR) PYTHON=$(PYTHON) .ci/release
 
 clean: ## Remove what was built and installed here
 	cargo clean

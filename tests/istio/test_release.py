@@ -5,19 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from rig.process import ROOT
+from rig.programs import filter_module
+from wasmtime import wat2wasm
 
-MODULE = b"module"
+MODULE = filter_module().read_bytes()
 DIGEST = hashlib.sha256(MODULE).hexdigest()
+IDLE = """
+(module
+  (memory (export "memory") 1)
+  (func (export "malloc") (param i32) (result i32) (i32.const 0))
+  (func (export "proxy_abi_version_0_2_1")))
+"""
 MANIFEST = "0123456789abcdef" * 4
 
 
-def release(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    (folder / "module").write_bytes(MODULE)
+def release(
+    folder: Path, module: bytes = MODULE, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    (folder / "module").write_bytes(module)
     (folder / "collector").write_bytes(b"collector")
     environment = {
         "PATH": os.environ["PATH"],
@@ -25,6 +36,7 @@ def release(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         "MODULE": str(folder / "module"),
         "COLLECTOR": str(folder / "collector"),
         "OUT": str(folder / "out"),
+        "PYTHON": sys.executable,
         **variables,
     }
     argv = [ROOT / ".ci" / "release"]
@@ -107,3 +119,31 @@ def test_what_cannot_be_used_is_refused(
     done = release(tmp_path, **variables)
     assert done.returncode == 1
     assert named in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (b"no module", "ended with status 1 before Envoy was ready"),
+        # The eight bytes that begin every module, with nothing after them.
+        (b"\0asm\1\0\0\0", "ended with status 1 before Envoy was ready"),
+        (wat2wasm(IDLE), "the filter is not active"),
+    ],
+    ids=["not a module", "nothing in it", "a filter that does nothing"],
+)
+def test_what_envoy_does_not_load_is_not_released(tmp_path: Path, module: bytes, said: str) -> None:
+    done = release(tmp_path, module)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "is not released" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_are_pushed_only_after_envoy_has_run_the_module() -> None:
+    argv = ["make", "--dry-run", "push", "REGISTRY=registry.example.com"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    before, checked, after = done.stdout.partition("-m rig.module_check dist/spanmesh-filter.wasm")
+    assert checked
+    assert "crane push" not in before
+    assert "crane push" in after

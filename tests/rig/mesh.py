@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rig import accounting
@@ -137,15 +138,17 @@ class Solo(Deployment):
         configuration: dict[str, Any] | str | None = None,
         concurrency: int = 2,
         app: int | None = None,
+        module: Path | None = None,
         **options: Any,
     ) -> None:
         """Start it; `app` is the port of a service that is there already.
 
-        `options` go to the `Sidecar`, but for those that are the `Filter`'s.
+        `module` is loaded in the place of the one that was built. `options` go to the
+        `Sidecar`, but for those that are the `Filter`'s.
         """
         document = plugin() if configuration is None else configuration
         loaded = Filter(
-            filter_module(),
+            module or filter_module(),
             document,
             **{
                 key: options.pop(key)
