@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rig import chart
 from rig.istio import manifests, workloads
 from rig.istio.control_plane import ControlPlane, http_filters
-from rig.istio.manifests import ISTIO, Object, of_kind
+from rig.istio.manifests import Object, of_kind
 from rig.istio.proxy import COLLECTOR_CLUSTER
 from rig.istio.workloads import Workload
 from rig.process import Run
@@ -115,12 +117,35 @@ def test_a_plugin_without_a_target_is_nowhere(run: Run) -> None:
     assert not any("spanmesh" in names for names in found.values())
 
 
-def test_the_overlay_brings_the_plugin_and_the_collectors_cluster(run: Run) -> None:
-    overlay = manifests.known_to_istio(chart.kustomized(ISTIO / "overlays" / "waypoints"))
-    control_plane = ControlPlane(run, [workloads.PLAINTEXT, *ambient(), *overlay], ambient=True)
+def kustomized(run: Run, way: str) -> list[Object]:
+    above = Path("../../istio")
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [str(above / way)],
+        "components": [str(above / "components" / "to-waypoints")],
+    }
+    run.write("kustomization.yaml", yaml.safe_dump(kustomization))
+    return chart.kustomized(run.directory)
+
+
+def rendered(api: str) -> list[Object]:
+    values = [chart.EXAMPLES / "waypoints" / "values.yaml"]
+    sets = [f"filter.api={api}", f"filter.module.sha256={'1' * 64}"]
+    return chart.objects(chart.rendered(values, sets=sets))
+
+
+@pytest.mark.parametrize("way", ["WasmPlugin", "TrafficExtension", "EnvoyFilter"])
+@pytest.mark.parametrize("what", ["component", "chart"])
+def test_each_way_brings_the_filter_and_the_collectors_cluster(
+    run: Run, what: str, way: str
+) -> None:
+    found = kustomized(run, way.lower()) if what == "component" else rendered(way)
+    objects = [workloads.PLAINTEXT, *ambient(), *manifests.known_to_istio(found)]
+    control_plane = ControlPlane(run, objects, ambient=True)
     assert COLLECTOR_CLUSTER in clusters(control_plane)
-    found = http_filters(control_plane, WAYPOINT)
-    assert {name for name, names in found.items() if "spanmesh" in names} == INSIDE
+    filters = http_filters(control_plane, WAYPOINT)
+    assert {name for name, names in filters.items() if "spanmesh" in names} == INSIDE
 
 
 def test_without_a_reference_there_is_no_cluster(run: Run) -> None:

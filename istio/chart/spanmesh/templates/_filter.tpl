@@ -5,6 +5,16 @@ What the objects that load the filter have in common. `target` is an item of fil
 {{/* The objects' names. Takes a target. */}}
 {{- define "spanmesh.target.name" -}}spanmesh-{{ .name }}{{- end }}
 
+{{/*
+Whether a target is of waypoints only: a non-empty text if so. A Gateway may be a waypoint, or not.
+Takes a target.
+*/}}
+{{- define "spanmesh.target.isWaypoint" -}}
+{{- $kinds := list -}}
+{{- range .targetRefs }}{{ $kinds = append $kinds .kind }}{{ end -}}
+{{- if and $kinds (not (has "Gateway" $kinds)) }}yes{{ end -}}
+{{- end }}
+
 {{/* The port that the filter sends to. Takes a dict of the root and, optionally, a target. */}}
 {{- define "spanmesh.exportPort" -}}
 {{- $config := mergeOverwrite (deepCopy .root.Values.filter.config) (deepCopy ((.target | default dict).config | default dict)) -}}

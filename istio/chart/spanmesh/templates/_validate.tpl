@@ -135,7 +135,7 @@ Values that contradict each other. Each failure says which, and what to do.
 {{- end -}}
 {{- range $target := $values.filter.targets -}}
 {{- if and $whole (ne $target.name $whole) (not $target.targetRefs) -}}
-{{- $errors = append $errors (printf "filter.targets: %s is the whole mesh, so proxies of %s would have the filter twice: leave one of them out" $whole $target.name) -}}
+{{- $errors = append $errors (printf "filter.targets: %s is the whole mesh, so proxies of %s would have the filter twice: leave one of them out, or have a target for each namespace in place of the whole mesh" $whole $target.name) -}}
 {{- end -}}
 {{- end -}}
 {{- range $i, $one := $values.filter.targets -}}
