@@ -7,9 +7,10 @@ import subprocess
 
 import grpc
 import pytest
-from rig import chart
+from rig import chart, http
 from rig.chart import of_kind
 from rig.collector import Collector
+from rig.istio.modules import WebServer
 from rig.load import spans
 from rig.otlp import TRACES
 from rig.process import Run, wait_for
@@ -88,11 +89,12 @@ def settled(collector: Collector, demanded: int) -> bool:
     return found["accepted"] == demanded and found["queued"] == 0
 
 
-@pytest.mark.parametrize("mode", ["deployment", "layers"])
-def test_what_helm_test_runs_passes(run: Run, mode: str) -> None:
-    mesh = start(run, f"mode={mode}")
+@pytest.mark.parametrize("case", ["mode=deployment", "mode=layers", "strict-mtls"])
+def test_what_helm_test_runs_passes(run: Run, case: str) -> None:
+    mesh = start(run, case)
     ports = mesh.ports["spanmesh-collector"]
-    (pod,) = of_kind(chart.objects(chart.rendered(sets=[f"mode={mode}"])), "Pod")
+    (pod,) = of_kind(chart.case(case), "Pod")
+    agent = WebServer(run, b"")
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     (container,) = pod["spec"]["containers"]
     script = container["command"][-1]
@@ -101,15 +103,43 @@ def test_what_helm_test_runs_passes(run: Run, mode: str) -> None:
     script = script.replace(host[1], "127.0.0.1")
     for port, own in (("13133", ports.health), ("4318", ports.http), ("8888", ports.metrics)):
         script = script.replace(f"$host:{port}", f"$host:{own}")
+    script = script.replace("127.0.0.1:15020", f"127.0.0.1:{agent.port}")
 
     def ran() -> subprocess.CompletedProcess[str]:
         argv = [*container["command"][:-1], script]
         return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
 
+    wait_for(lambda: http.request(ports.health, "/").status == 200, "the collector is ready")
     done = ran()
     assert done.returncode == 0, done.stderr
     collector = mesh.collectors["spanmesh-collector"]
     assert account(collector)["accepted"] == 1
     wait_for(lambda: account(collector)["sent"] == 1, "the span went on")
+    # A proxy is told to end, whatever comes of the test.
+    ends = int(pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "true")
+    assert (case, agent.posted) == (case, ["/quitquitquit"] * ends)
     collector.stop()
     assert ran().returncode != 0
+    assert agent.posted == ["/quitquitquit"] * 2 * ends
+
+
+def test_the_policies_let_helm_test_in() -> None:
+    found = chart.case("strict-mtls")
+    (pod,) = of_kind(found, "Pod")
+    labels = pod["metadata"]["labels"].items()
+    (policy,) = of_kind(found, "NetworkPolicy")
+    for rule in policy["spec"]["ingress"]:
+        sources = [one.get("podSelector", {}).get("matchLabels") for one in rule.get("from", [])]
+        assert "from" not in rule or any(one and one.items() <= labels for one in sources)
+    (rule,) = of_kind(found, "AuthorizationPolicy")[0]["spec"]["rules"]
+    account = pod["spec"]["serviceAccountName"]
+    identities = [one for f in rule["from"] for one in f["source"].get("principals", [])]
+    assert identities == [f"*/ns/{chart.NAMESPACE}/sa/{account}"]
+    # What the collector's proxy does not take is sent past the pod's own.
+    annotations = pod["metadata"]["annotations"]
+    (workload,) = chart.workloads(found)
+    past = workload["spec"]["template"]["metadata"]["annotations"]
+    assert (
+        annotations["traffic.sidecar.istio.io/excludeOutboundPorts"]
+        == past["traffic.sidecar.istio.io/excludeInboundPorts"]
+    )

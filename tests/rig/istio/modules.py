@@ -31,10 +31,11 @@ def another(run: Run, module: Path) -> Path:
 
 
 class WebServer:
-    """Serves one file under every path, and counts how often."""
+    """Serves one file under every path, counts how often, and notes what is posted to it."""
 
     def __init__(self, run: Run, content: bytes) -> None:
         self.served = 0
+        self.posted: list[str] = []
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -44,6 +45,12 @@ class WebServer:
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def do_POST(self) -> None:  # noqa: N802, the name that the base class calls
+                server.posted.append(self.path)
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass
