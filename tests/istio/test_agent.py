@@ -13,7 +13,7 @@ from rig.driver import Driver, Hop, Wish
 from rig.istio import manifests, workloads
 from rig.istio.agent import AgentProxy
 from rig.istio.control_plane import ControlPlane
-from rig.istio.manifests import Object, of_kind, with_module
+from rig.istio.manifests import Object, of_kind, with_module, with_strategy
 from rig.istio.mesh import ADDRESSES, QUICK
 from rig.istio.modules import WebServer, another, image
 from rig.istio.traffic import Traffic
@@ -28,6 +28,8 @@ from rig.registry import Registry
 pytestmark = pytest.mark.usefixtures("pod_network")
 
 IMAGE = "spanmesh/filter"
+KINDS = ("WasmPlugin", "TrafficExtension", "EnvoyFilter")
+"""What a module is loaded by, each in a folder of its name."""
 WITH_FILTER = Wish("with the filter", "/stock", (Hop("inventory", SERVER),))
 WITHOUT_FILTER = Wish("without the filter", "/stock", ())
 DENIED = Wish("denied", "/stock", (), status=403)
@@ -81,13 +83,16 @@ class Pod(Deployment):
         ]
 
     def plugin(
-        self, url: str | None = None, sha256: str | None = None, strategy: str = "FAIL_OPEN"
+        self,
+        url: str | None = None,
+        sha256: str | None = None,
+        strategy: str = "FAIL_OPEN",
+        kind: str = "WasmPlugin",
     ) -> Object:
-        """Return the repository's WasmPlugin with this module."""
-        shipped = of_kind(manifests.documents("wasmplugin"), "WasmPlugin")
+        """Return the repository's object of a kind, with this module."""
+        shipped = of_kind(manifests.documents(kind.lower()), kind)
         found = with_module(shipped, url or self.url(), sha256, **QUICK)
-        found["spec"]["failStrategy"] = strategy
-        return found
+        return with_strategy(found, strategy)
 
     def account(self, *, replaced: bool = False) -> None:
         """Take the account of the requests so far."""
@@ -114,38 +119,26 @@ def test_an_image_is_fetched_and_loaded(pod: Pod) -> None:
     assert pod.proxy.conversions() == {"success": 1}
 
 
-def test_the_digest_is_the_manifests(pod: Pod) -> None:
-    pod.start(pod.plugin(sha256=pod.digest))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_digest_is_the_manifests(pod: Pod, kind: str) -> None:
+    pod.start(pod.plugin(sha256=pod.digest, kind=kind))
     loaded(pod)
     assert pod.proxy.conversions() == {"success": 1}
 
 
-def test_a_file_is_fetched_from_a_web_server_once(run: Run, pod: Pod) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_is_fetched_from_a_web_server_once(run: Run, pod: Pod, kind: str) -> None:
     server = WebServer(run, filter_module().read_bytes())
-    pod.start(pod.plugin(server.url))
+    pod.start(pod.plugin(server.url, kind=kind))
     loaded(pod)
     assert server.served == 1
-
-
-def test_a_traffic_extension_is_fetched_and_loaded(pod: Pod) -> None:
-    shipped = of_kind(manifests.documents("trafficextension"), "TrafficExtension")
-    pod.start(with_module(shipped, pod.url(), pod.digest, **QUICK))
-    loaded(pod)
-
-
-def test_an_envoy_filter_is_fetched_and_loaded(run: Run, pod: Pod) -> None:
-    server = WebServer(run, filter_module().read_bytes())
-    shipped = of_kind(manifests.documents("envoyfilter"), "EnvoyFilter")
-    pod.start(with_module(shipped, server.url, **QUICK))
-    loaded(pod)
 
 
 def test_a_module_that_envoy_cannot_load_behind_an_envoy_filter(run: Run, pod: Pod) -> None:
     """With a WasmPlugin each request would get 500: Istio gives no filter that stands in there."""
     # The agent looks at how it begins, Envoy at all of it.
     server = WebServer(run, filter_module().read_bytes()[:8] + b"nothing that V8 knows")
-    shipped = of_kind(manifests.documents("envoyfilter"), "EnvoyFilter")
-    pod.start(with_module(shipped, server.url, **QUICK), refused=True)
+    pod.start(pod.plugin(server.url, kind="EnvoyFilter"), refused=True)
     assert pod.proxy.conversions() == {"success": 1}
     for _ in range(3):
         assert pod.driver.get(WITHOUT_FILTER).status == 200
@@ -174,11 +167,12 @@ FAILURES = [
 
 @pytest.mark.parametrize("strategy", ["FAIL_OPEN", "FAIL_CLOSE", "FAIL_RELOAD"])
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
-def test_what_cannot_be_fetched(pod: Pod, failure: Failure, strategy: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_fetched(pod: Pod, kind: str, failure: Failure, strategy: str) -> None:
     if not failure.up:
         pod.registry.stop()
     url = pod.url(failure.image)
-    pod.start(pod.plugin(url, strategy=strategy, **failure.plugin))
+    pod.start(pod.plugin(url, strategy=strategy, kind=kind, **failure.plugin))
     pod.proxy.wait_for_extension("RBAC")
     assert pod.proxy.conversions() == {"fetch_failure": 1}
     assert pod.proxy.fetches() == {failure.fetch: 1}
@@ -198,6 +192,18 @@ def test_a_registry_that_comes_back_is_asked_at_the_next_push(pod: Pod) -> None:
     changed = pod.plugin()
     changed["spec"]["pluginConfig"]["capture"] = {"request_headers": ["x-next"]}
     pod.apply(changed)
+    loaded(pod)
+
+
+def test_a_registry_that_comes_back_is_asked_when_the_agent_connects_anew(pod: Pod) -> None:
+    pod.registry.stop()
+    pod.start(pod.plugin())
+    pod.proxy.wait_for_extension("RBAC")
+    assert pod.driver.get(WITHOUT_FILTER).status == 200
+    pod.registry.start()
+    pod.push("1", filter_module())
+    pod.control_plane.process.stop()
+    pod.control_plane.start()
     loaded(pod)
 
 

@@ -69,9 +69,27 @@ def with_module(plugin: Object, url: str, sha256: str | None = None, **config: A
     return copy
 
 
+def with_strategy(plugin: Object, strategy: str) -> Object:
+    """Return a WasmPlugin, TrafficExtension or EnvoyFilter with another `failStrategy`."""
+    copy = deepcopy(plugin)
+    if copy["kind"] == "EnvoyFilter":
+        # In Envoy's own words.
+        policies = {"FAIL_CLOSE": "FAIL_CLOSED"}
+        _wasm_of_envoy_filter(copy)["failure_policy"] = policies.get(strategy, strategy)
+        return copy
+    wasm = copy["spec"]["wasm"] if copy["kind"] == "TrafficExtension" else copy["spec"]
+    wasm["failStrategy"] = strategy
+    return copy
+
+
+def _wasm_of_envoy_filter(one: Object) -> Any:
+    """Return the configuration of the Wasm filter in it."""
+    (patch,) = [p for p in one["spec"]["configPatches"] if p["applyTo"] == "EXTENSION_CONFIG"]
+    return patch["patch"]["value"]["typed_config"]["config"]
+
+
 def _into_envoy_filter(copy: Object, url: str, sha256: str | None, config: dict[str, Any]) -> None:
-    (patch,) = [p for p in copy["spec"]["configPatches"] if p["applyTo"] == "EXTENSION_CONFIG"]
-    wasm = patch["patch"]["value"]["typed_config"]["config"]
+    wasm = _wasm_of_envoy_filter(copy)
     code = wasm["vm_config"]["code"]
     if url.startswith("file://"):
         wasm["vm_config"]["code"] = {"local": {"filename": url.removeprefix("file://")}}
