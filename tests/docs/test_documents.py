@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -198,3 +199,28 @@ def test_the_collector_accepts_the_examples(run: Run, example: str) -> None:
         argv, env={"TOKEN": "secret"}, capture_output=True, text=True, check=False
     )
     assert (validated.returncode, validated.stderr) == (0, "")
+
+
+def test_the_daily_check_finds_the_collectors_in_pods_of_applications(tmp_path: Path) -> None:
+    """By the documented commands, with a kubectl that answers as jsonpath would."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    (commands,) = [block for block in blocks(text, r"\w*") if "initContainers" in block]
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" = get ]; then\n'
+        '  echo "shop cart-0 istio-proxy spanmesh-collector"\n'
+        '  echo "shop bare-0 "\n'
+        '  echo "shop spanmesh-collector istio-init"\n'
+        '  echo "bank teller-0 spanmesh-collector"\n'
+        'else echo "$*"; fi\n'
+    )
+    kubectl.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-c", commands], env={"PATH": path}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        f"--namespace {pod} --container spanmesh-collector -- spanmesh-collector doctor"
+        for pod in ("shop exec cart-0", "bank exec teller-0")
+    ]
