@@ -132,6 +132,41 @@ def test_nothing_of_a_pod_waits_for_the_collector_in_it() -> None:
     assert not {"startupProbe", "readinessProbe"} & container.keys()
 
 
+def test_a_pod_starts_without_the_secrets_that_the_collector_in_it_names() -> None:
+    sets = ["mode=sidecar", "image.pullSecrets[0].name=registry"]
+    sets += ["collector.extraEnv[0].name=A", "collector.extraEnv[0].valueFrom.secretKeyRef.name=s"]
+    sets += ["collector.extraEnv[0].valueFrom.secretKeyRef.key=k"]
+    sets += ["collector.extraEnv[1].name=B"]
+    sets += ["collector.extraEnv[1].valueFrom.configMapKeyRef.name=c"]
+    sets += ["collector.extraEnv[1].valueFrom.configMapKeyRef.key=k"]
+    sets += ["collector.extraEnv[1].valueFrom.configMapKeyRef.optional=false"]
+    sets += ["collector.extraEnv[2].name=C", "collector.extraEnv[2].value=plain"]
+    sets += ["collector.extraEnvFrom[0].secretRef.name=all"]
+    pod = chart.injected_pod(chart.objects(chart.rendered(sets=sets)))
+    assert pod is not None
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    (container,) = pod["spec"]["initContainers"]
+    first, second, third = container["env"][1:]
+    assert first["valueFrom"]["secretKeyRef"] == {"name": "s", "key": "k", "optional": True}
+    assert second["valueFrom"]["configMapKeyRef"]["optional"] is False
+    assert third == {"name": "C", "value": "plain"}
+    assert container["envFrom"] == [{"secretRef": {"name": "all", "optional": True}}]
+
+
+def test_a_security_context_of_ones_own_goes_over_the_default_in_pods() -> None:
+    sets = [f"collector.securityContext.{one}" for one in ("runAsUser=1000", "runAsNonRoot=false")]
+    sets.append("mode=sidecar")
+    text = chart.rendered(sets=sets)
+    pod = chart.injected_pod(chart.objects(text))
+    assert pod is not None
+    context = pod["spec"]["initContainers"][0]["securityContext"]
+    keys = ("runAsUser", "runAsGroup", "runAsNonRoot")
+    assert [context[key] for key in keys] == [1000, 65532, False]
+    # PyYAML takes the last of two equal keys, the API server neither.
+    (patch,) = [one for one in text.split("---\n") if "patch.yaml" in one]
+    assert patch.count("runAsUser") == 2
+
+
 def test_the_injection_template_is_the_patch_as_istio_reads_it() -> None:
     (config,) = [
         one["data"]
