@@ -61,7 +61,9 @@ async fn push(lane: &Lane, number: u64) -> bool {
     let payload = payload(number);
     let memory = Arc::new(Budget::new(1000).reserve_over(1));
     let entries = [(lane, payload.clone())];
-    let rooms = room::reserve(&entries, &memory, &Gate::default()).await;
+    let rooms = room::reserve(&entries, &memory, &Gate::default())
+        .await
+        .unwrap();
     let Some(Vacancy::Room(room)) = rooms.into_iter().next() else {
         return false;
     };

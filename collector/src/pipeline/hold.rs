@@ -62,6 +62,15 @@ impl Hold {
         }
     }
 
+    /// The same request, which has taken up so much before.
+    #[must_use]
+    pub(super) fn with(self, reservation: Reservation) -> Self {
+        Self {
+            reservation,
+            ..self
+        }
+    }
+
     pub(super) fn into_reservation(self) -> Reservation {
         self.reservation
     }

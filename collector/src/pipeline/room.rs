@@ -63,12 +63,13 @@ struct Demand<'a> {
 
 /// Reserves room for each entry. Where queues are configured so, waits until all of these have
 /// room, or `gate` is in a hurry; otherwise answers at once. The answers are in the order of the
-/// entries.
+/// entries. `None` if one of these has no room, and another gate opens in place of this one: it is
+/// waited for behind that.
 pub(super) async fn reserve(
     entries: &[(&Lane, Payload)],
     memory: &Arc<Reservation>,
     gate: &Gate,
-) -> Vec<Vacancy> {
+) -> Option<Vec<Vacancy>> {
     let mut vacancies = Vec::with_capacity(entries.len());
     let mut demands: Vec<Demand<'_>> = Vec::new();
     for (index, (lane, payload)) in entries.iter().enumerate() {
@@ -96,7 +97,7 @@ pub(super) async fn reserve(
             }),
         }
     }
-    let spaces = spaces(&demands, gate).await;
+    let spaces = spaces(&demands, gate).await?;
     for (demand, space) in demands.into_iter().zip(spaces) {
         let mut whole = space;
         for (index, size) in demand.parts {
@@ -113,25 +114,30 @@ pub(super) async fn reserve(
             }
         }
     }
-    vacancies
+    Some(vacancies)
 }
 
-/// What could be reserved for each demand as a whole.
-async fn spaces(demands: &[Demand<'_>], gate: &Gate) -> Vec<Option<Space>> {
+/// What could be reserved for each demand as a whole; `None` as in [`reserve`].
+async fn spaces(demands: &[Demand<'_>], gate: &Gate) -> Option<Vec<Option<Space>>> {
     let mut waits = true;
     loop {
         let mut spaces = Vec::with_capacity(demands.len());
         let mut lacking = None;
         for demand in demands {
             let space = demand.queue.capacity().try_reserve(demand.size);
-            if space.is_none() && waits && demand.queue.blocks_on_overflow() {
-                lacking = Some(demand);
-                break;
+            if space.is_none() && demand.queue.blocks_on_overflow() {
+                if waits {
+                    lacking = Some(demand);
+                    break;
+                }
+                if gate.has_successor() {
+                    return None;
+                }
             }
             spaces.push(space);
         }
         let Some(demand) = lacking else {
-            return spaces;
+            return Some(spaces);
         };
         drop(spaces);
         tokio::select! {

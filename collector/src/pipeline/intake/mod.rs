@@ -20,6 +20,7 @@ pub use self::refusal::{Overload, Refusal};
 
 use self::entrance::Entrance;
 use super::account::DropReason;
+use super::budget::Reservation;
 use super::hold::Hold;
 use super::payload::Payload;
 use super::queue::Pushed;
@@ -48,8 +49,8 @@ struct Taken {
 /// A payload that pipelines did not take.
 struct Refused {
     refusal: Refusal,
-    /// The payload, if others could take it.
-    payload: Option<Payload>,
+    /// The payload and the memory that it takes up, if others could take it.
+    rest: Option<(Payload, Reservation)>,
 }
 
 // === impl Intake ===
@@ -116,14 +117,16 @@ impl Intake {
                 Ok(taken) => break taken,
                 Err(refused) => refused,
             };
-            let Some(payload) = refused.payload.filter(|_| pipelines.gate.has_successor()) else {
+            let rest = refused.rest.filter(|_| pipelines.gate.has_successor());
+            let Some((payload, memory)) = rest else {
                 return Err(self.refuse(&pipelines, items, refused.refusal));
             };
-            // The configuration has changed in between, which is no reason to send anybody away.
+            // The configuration has changed in between, which is no reason to send anybody away. What
+            // waits for the next one takes up its memory meanwhile.
             let Some(next) = self.entrance.after(&pipelines).await else {
                 return Err(self.refuse(&pipelines, items, refused.refusal));
             };
-            attempt = (payload, next.hold(&self.metrics));
+            attempt = (payload, next.hold(&self.metrics).with(memory));
             pipelines = next;
         };
         // What comes now holds up neither the gate nor what was delivered meanwhile.
@@ -167,13 +170,10 @@ impl Intake {
         mut hold: Hold,
     ) -> Result<Taken, Refused> {
         let items = payload.items();
-        let Some(pass) = pipelines.gate.enter() else {
-            return Err(Refused {
-                refusal: Refusal::overloaded(Overload::Stopping),
-                payload: Some(payload),
-            });
-        };
         hold.fit(payload.memory()).map_err(Refused::at_all)?;
+        let Some(pass) = pipelines.gate.enter() else {
+            return Err(Refused::here(payload, hold.into_reservation()));
+        };
         let untouched = pipelines.waits.then(|| payload.clone());
         let mut passage = Passage::default();
         for route in &pipelines.routes {
@@ -184,17 +184,18 @@ impl Intake {
         hold.fit(passage.memory()).map_err(Refused::at_all)?;
         let memory = Arc::new(hold.into_reservation());
         let Passage { entries, .. } = &passage;
-        let vacancies = room::reserve(entries, &memory, &pipelines.gate).await;
+        let reserved = room::reserve(entries, &memory, &pipelines.gate).await;
+        let Some(vacancies) = reserved else {
+            drop(passage);
+            return Err(Refused::unprocessed(untouched, memory));
+        };
         let has_room = |vacancy: &Vacancy| matches!(vacancy, Vacancy::Room(_));
         if !entries.is_empty() && !vacancies.iter().any(has_room) {
             if vacancies.iter().all(|v| matches!(v, Vacancy::Never)) {
                 return Err(Refused::at_all(Refusal::TooLarge));
             }
-            let cause = pipelines.overload();
-            return Err(Refused {
-                refusal: Refusal::overloaded(cause),
-                payload: untouched.filter(|_| cause == Overload::Stopping),
-            });
+            let refusal = Refusal::overloaded(pipelines.overload());
+            return Err(Refused::at_all(refusal));
         }
         let mut outcomes = Vec::new();
         let mut storing = Vec::new();
@@ -267,8 +268,27 @@ impl Refused {
     fn at_all(refusal: Refusal) -> Self {
         Self {
             refusal,
-            payload: None,
+            rest: None,
         }
+    }
+
+    /// Those that come next may take it.
+    fn here(payload: Payload, memory: Reservation) -> Self {
+        Self {
+            refusal: Refusal::overloaded(Overload::Stopping),
+            rest: Some((payload, memory)),
+        }
+    }
+
+    /// The same of a payload as it was before processors made it smaller or larger; `memory` is what it
+    /// took up then.
+    fn unprocessed(payload: Option<Payload>, memory: Arc<Reservation>) -> Self {
+        if let Some((payload, mut memory)) = payload.zip(Arc::into_inner(memory))
+            && memory.resize(payload.memory())
+        {
+            return Self::here(payload, memory);
+        }
+        Self::at_all(Refusal::overloaded(Overload::MemoryUsedUp))
     }
 }
 

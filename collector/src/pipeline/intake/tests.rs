@@ -497,6 +497,66 @@ async fn what_comes_while_configurations_change_goes_to_the_pipelines_of_the_new
 }
 
 #[tokio::test]
+async fn what_waits_for_the_next_configuration_takes_up_memory() {
+    let (former, next) = (destination(100), destination(100));
+    let size = payload().memory();
+    let memory = Budget::new(2 * size);
+    let lead_to = |destination: &Destination| {
+        Pipelines::new(vec![route(&[destination])], memory.clone(), Gate::new())
+    };
+    let intakes = Intakes::default();
+    intakes.lead_to(Signal::Traces, Some(lead_to(&former)));
+    let intake = intakes.get(Signal::Traces).unwrap();
+    intake.pipelines.gate.hand_over().await;
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let intake = intake.clone();
+            tokio::spawn(async move { intake.admit(payload(), intake.hold()).await })
+        })
+        .collect();
+    settle().await;
+    assert_eq!(memory.used(), 2 * size);
+    assert_eq!(refused(&intake).await, Overload::MemoryUsedUp);
+    intakes.lead_to(Signal::Traces, Some(lead_to(&next)));
+    for request in waiting {
+        request.await.unwrap().unwrap();
+    }
+    assert_eq!(next.account.totals(Signal::Traces).accepted, 4);
+    assert_eq!(memory.used(), 2 * size);
+}
+
+#[tokio::test]
+async fn who_waits_for_room_goes_on_waiting_in_the_next_configuration() {
+    let (full, other) = (blocking(1), destination(100));
+    let memory = Budget::new(1_000_000);
+    let intakes = Intakes::default();
+    let lead_on = || {
+        let routes = vec![route(&[&full, &other])];
+        let pipelines = Pipelines::new(routes, memory.clone(), Gate::new());
+        intakes.lead_to(Signal::Traces, Some(pipelines));
+    };
+    lead_on();
+    let intake = intakes.get(Signal::Traces).unwrap();
+    intake.admit(payload(), intake.hold()).await.unwrap();
+    let waiting = tokio::spawn({
+        let intake = intake.clone();
+        async move { intake.admit(payload(), intake.hold()).await }
+    });
+    settle().await;
+    intake.pipelines.gate.hand_over().await;
+    lead_on();
+    settle().await;
+    assert!(!waiting.is_finished());
+    assert_eq!(memory.used(), 2 * payload().memory());
+    deliver_one(&full).await;
+    waiting.await.unwrap().unwrap();
+    for destination in [full, other] {
+        let totals = destination.account.totals(Signal::Traces);
+        assert_eq!((totals.accepted, totals.dropped_total()), (4, 0));
+    }
+}
+
+#[tokio::test]
 async fn clients_of_a_receiver_that_is_taken_out_are_told_to_try_again() {
     let destination = destination(100);
     let intakes = leading_to(&destination);

@@ -138,7 +138,8 @@ impl Model {
         };
         let memory = Arc::new(Budget::new(1_000_000).try_reserve(1).unwrap());
         let entries = [(&self.lanes[lane], payload.clone())];
-        let vacancy = reserve(&entries, &memory, &Gate::default()).await.remove(0);
+        let vacancies = reserve(&entries, &memory, &Gate::default()).await;
+        let vacancy = vacancies.unwrap().remove(0);
         let units = self.units(&known);
         match vacancy {
             Vacancy::Room(room) => {

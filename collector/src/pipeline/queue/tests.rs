@@ -46,7 +46,9 @@ async fn push(lane: &Lane, items: u8) {
     let payload = payload(items);
     let memory = Arc::new(Budget::new(1_000_000).try_reserve(1).unwrap());
     let entries = [(lane, payload.clone())];
-    let rooms = super::super::room::reserve(&entries, &memory, &Gate::default()).await;
+    let rooms = super::super::room::reserve(&entries, &memory, &Gate::default())
+        .await
+        .unwrap();
     let Some(Vacancy::Room(room)) = rooms.into_iter().next() else {
         panic!("there is no room")
     };
