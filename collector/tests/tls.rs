@@ -129,7 +129,11 @@ async fn both_transports_speak_mutual_tls() {
 
 /// A receiver on gRPC with these options of `tls`.
 async fn grpc_receiver(tls: &str) -> Collector {
-    Collector::start(&format!(
+    Collector::start(&grpc_sections(tls)).await
+}
+
+fn grpc_sections(tls: &str) -> String {
+    format!(
         "
   otlp/tls:
     protocols:
@@ -140,8 +144,7 @@ service:
   pipelines:
     traces: {{receivers: [otlp, otlp/tls], exporters: [nop]}}
 "
-    ))
-    .await
+    )
 }
 
 /// Sends ten spans; whether they arrive.
@@ -206,6 +209,35 @@ async fn servers_believe_new_authorities_without_a_restart() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(!arrives(&receiver, &shown(folder.path())).await);
     assert!(arrives(&receiver, &shown(other.path())).await);
+    assert_eq!(receiver.stop(DRAIN).await.received, 20);
+}
+
+#[tokio::test]
+async fn a_reload_reads_all_files_of_a_receiver_that_stays_if_it_is_accepted() {
+    let (folder, clients) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificates(folder.path());
+    certificates(clients.path());
+    let (path, client) = (folder.path().display(), clients.path().display());
+    let sections = grpc_sections(&format!(
+        "cert_file: {path}/server.pem, key_file: {path}/server.key, \
+         client_ca_file: {client}/ca.pem, client_ca_file_reload: true"
+    ));
+    let mut receiver = Collector::start(&sections).await;
+    std::fs::copy(folder.path().join("ca.pem"), folder.path().join("old.pem")).unwrap();
+    let shown = format!("cert_file: {client}/client.pem, key_file: {client}/client.key");
+    let (old, new) = (
+        format!("ca_file: {path}/old.pem, {shown}"),
+        format!("ca_file: {path}/ca.pem, {shown}"),
+    );
+    certificates(folder.path());
+    let refused = sections
+        .replace("{nop: }", "{nop: , file: {path: /}}")
+        .replace("[nop]", "[nop, file]");
+    assert!(!receiver.reload(&refused).await);
+    assert!(arrives(&receiver, &old).await);
+    assert!(receiver.reload(&sections).await);
+    assert!(!arrives(&receiver, &old).await);
+    assert!(arrives(&receiver, &new).await);
     assert_eq!(receiver.stop(DRAIN).await.received, 20);
 }
 

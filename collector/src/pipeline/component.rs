@@ -117,9 +117,11 @@ pub trait Receiver: Send {
     /// Where it listens, by transport.
     fn addresses(&self) -> Vec<(&'static str, SocketAddr)>;
 
-    /// Another configuration says the same of it: it goes on, keeps its `ports`, and reads the files
-    /// again that it names.
+    /// Another configuration says the same of it: if that one runs, it goes on and keeps its `ports`.
     fn keep(&self, ports: &Ports);
+
+    /// That configuration runs: the files that it names are read again.
+    fn reread(&self);
 
     /// Accepts nothing more, and returns when what was begun is answered or given up.
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()>;

@@ -15,8 +15,11 @@ use crate::telemetry::Throttle;
 
 /// A value that follows its files.
 pub struct Reloading<T> {
+    /// Those that are looked at in intervals come first.
     files: Vec<PathBuf>,
-    /// How long the files are not looked at again; `None` for ever.
+    /// How many these are.
+    watched: usize,
+    /// How long they are not looked at again; `None` for ever.
     interval: Option<Duration>,
     make: Box<dyn Fn() -> Result<T, String> + Send + Sync>,
     state: Mutex<State<T>>,
@@ -44,10 +47,26 @@ impl<T> Reloading<T> {
         interval: Option<Duration>,
         make: impl Fn() -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Self, String> {
+        Self::with_others(files, interval, Vec::new(), make)
+    }
+
+    /// The same with `others` of which only [`Self::reread`] takes notice.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn with_others(
+        mut files: Vec<PathBuf>,
+        interval: Option<Duration>,
+        others: Vec<PathBuf>,
+        make: impl Fn() -> Result<T, String> + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        let watched = files.len();
+        files.extend(others);
         let contents = read(&files);
         let value = Arc::new(make()?);
         Ok(Self {
             files,
+            watched,
             interval,
             make: Box::new(make),
             state: Mutex::new(State {
@@ -68,30 +87,33 @@ impl<T> Reloading<T> {
             .interval
             .is_some_and(|interval| state.checked.elapsed() >= interval);
         if due {
-            self.look(&mut state);
+            self.look(&mut state, &self.files[..self.watched]);
         }
         state.value.clone()
     }
 
-    /// Looks at the files now, whatever the interval is.
+    /// Looks at all files now, whatever the interval is.
     pub fn reread(&self) {
-        self.look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look(&mut state, &self.files);
     }
 
-    fn look(&self, state: &mut State<T>) {
-        if self.files.is_empty() {
+    /// Looks at the first of the files.
+    fn look(&self, state: &mut State<T>, files: &[PathBuf]) {
+        if files.is_empty() {
             return;
         }
         state.checked = Instant::now();
-        let contents = read(&self.files);
-        if contents == state.contents {
+        let contents = read(files);
+        let known = &mut state.contents[..files.len()];
+        if contents == *known {
             return;
         }
         match (self.make)() {
             Ok(value) => {
                 state.value = Arc::new(value);
-                state.contents = contents;
-                info!(files = ?self.files, "read again, since they have changed");
+                known.clone_from_slice(&contents);
+                info!(?files, "read again, since they have changed");
             }
             Err(error) => {
                 if self.failures.count(1).is_some() {
@@ -147,6 +169,31 @@ mod tests {
         assert_eq!(*number.current(), 2);
         std::fs::write(&file, "3").unwrap();
         assert_eq!(*number.current(), 3);
+    }
+
+    #[test]
+    fn some_files_are_looked_at_only_when_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let [watched, other] = ["watched", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&watched, "1").unwrap();
+        std::fs::write(&other, "1").unwrap();
+        let both = [watched.clone(), other.clone()];
+        let read = move || {
+            Ok(both
+                .each_ref()
+                .map(|file| std::fs::read(file).unwrap())
+                .concat())
+        };
+        let interval = Some(Duration::ZERO);
+        let text =
+            Reloading::with_others(vec![watched.clone()], interval, vec![other.clone()], read);
+        let text = text.unwrap();
+        std::fs::write(&other, "2").unwrap();
+        assert_eq!(*text.current(), b"11");
+        text.reread();
+        assert_eq!(*text.current(), b"12");
+        std::fs::write(&watched, "3").unwrap();
+        assert_eq!(*text.current(), b"32");
     }
 
     #[test]

@@ -256,6 +256,9 @@ impl Receiver for OtlpReceiver {
                 Address::Unix(path) => ports.keep_socket(path),
             }
         }
+    }
+
+    fn reread(&self) {
         self.tls.iter().for_each(ServerTls::reread);
     }
 

@@ -269,8 +269,10 @@ impl Prepared {
         }
         let mut receivers = BTreeMap::new();
         for id in self.kept_receivers {
-            let kept = before.receivers.remove(&id);
-            receivers.extend(kept.map(|kept| (id, kept)));
+            if let Some(kept) = before.receivers.remove(&id) {
+                kept.receiver.reread();
+                receivers.insert(id, kept);
+            }
         }
         for (id, Bound { receiver, options }) in self.receivers {
             let receiver = receiver.start();

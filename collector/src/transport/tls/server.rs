@@ -92,14 +92,18 @@ impl ServerTlsOptions {
             protocols: alpn(protocols),
         };
         let reload = self.reload_interval.non_zero();
-        let (files, interval) = match (reload, self.client_ca_file_reload) {
+        let authorities = source.authority_files().collect();
+        let certificate = source.identity.files().collect();
+        let files = [authorities, certificate];
+        let (watched, interval, others) = match (reload, self.client_ca_file_reload) {
             (None, true) => {
                 // A certificate that changes is not asked for, and does not wake this up.
-                (source.authority_files().collect(), Some(RELOAD_INTERVAL))
+                let [authorities, certificate] = files;
+                (authorities, Some(RELOAD_INTERVAL), certificate)
             }
-            (interval, _) => (source.files(), interval),
+            (interval, _) => (files.concat(), interval, Vec::new()),
         };
-        Reloading::new(files, interval, move || source.make())
+        Reloading::with_others(watched, interval, others, move || source.make())
             .map(|config| ServerTls(Arc::new(config)))
     }
 }
@@ -130,13 +134,6 @@ impl Source {
     fn authority_files(&self) -> impl Iterator<Item = PathBuf> {
         let file = self.client_authorities.as_ref().and_then(Pem::file);
         file.map(Path::to_owned).into_iter()
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        self.identity
-            .files()
-            .chain(self.authority_files())
-            .collect()
     }
 
     fn make(&self) -> Result<Certified<ServerConfig>, String> {
