@@ -277,6 +277,12 @@ async fn what_waits_for_a_destination_that_is_taken_out_is_still_delivered() {
         late.spans().len() == 50
     })
     .await;
+    // Nobody hears that it fails when it is no more.
+    eventually("its gauges are gone", async || {
+        let metrics = collector.metrics().await;
+        !metrics.contains("spanmesh_exporter_failing{exporter=\"otlp_grpc/down\"}")
+    })
+    .await;
     let account = collector.stop(DRAIN).await;
     assert_eq!((account.received, account.totals().sent), (60, 60));
 }
@@ -410,4 +416,121 @@ async fn what_waits_on_disk_goes_to_the_destination_as_it_is_configured_now() {
     let totals = account.totals();
     assert_eq!((totals.accepted, totals.sent), (70, 70));
     assert_eq!((totals.recovered, totals.queued), (0, 0));
+}
+
+#[tokio::test]
+async fn what_waits_on_disk_counts_once_though_its_exporter_was_taken_out_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let down = reserved.local_addr().unwrap();
+    drop(reserved);
+    let sink = GrpcSink::default();
+    let up = sink.serve().await;
+    let mut collector = Collector::start(&stored(folder.path(), down)).await;
+    collector.post_traces(traces(0..50).encode_to_vec()).await;
+    assert!(collector.reload(&sections("1ms", &[("y", up)])).await);
+    assert_eq!(collector.account().totals().queued, 50);
+    // Its folder is free as soon as it has noticed that the destination is still away.
+    eventually("it can be put back", async || {
+        collector.reload(&stored(folder.path(), up)).await
+    })
+    .await;
+    eventually("everything is delivered", async || sink.spans().len() == 50).await;
+    let totals = collector.stop(DRAIN).await.totals();
+    assert_eq!((totals.accepted, totals.recovered), (50, 0));
+    assert_eq!((totals.sent, totals.queued), (50, 0));
+}
+
+#[tokio::test]
+async fn what_had_started_for_a_refused_configuration_leaves_no_trace() {
+    let (own, taken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sink = GrpcSink::default();
+    let address = sink.serve().await;
+    // Another collector has the folder.
+    let other = Collector::start(&stored(taken.path(), address)).await;
+    let text = own.path().join("text.json");
+    std::fs::write(&text, "kept").unwrap();
+    let sections = |batch: &str, size: u64, storage: &std::path::Path| {
+        format!(
+            "
+processors:
+  {batch}: {{timeout: 1ms}}
+extensions:
+  file_storage/a: {{directory: '{own}', timeout: 10ms}}
+  file_storage/b: {{directory: '{}', timeout: 10ms}}
+exporters:
+  nop:
+  file: {{path: '{}'}}
+  otlp_grpc/a:
+    endpoint: {address}
+    tls: {{insecure: true}}
+    sending_queue: {{sizer: items, queue_size: {size}, storage: file_storage/a}}
+  otlp_grpc/x:
+    endpoint: {address}
+    tls: {{insecure: true}}
+    sending_queue: {{storage: file_storage/b}}
+service:
+  {{metrics}}
+  extensions: [file_storage/a, file_storage/b]
+  pipelines:
+    traces: {{receivers: [otlp], processors: [{batch}], exporters: [nop, file, otlp_grpc/a, otlp_grpc/x]}}
+",
+            storage.display(),
+            text.display(),
+            own = own.path().display(),
+        )
+    };
+    let right = sections("batch", 100, own.path());
+    let small = right.replace("nop, file, otlp_grpc/a, otlp_grpc/x", "nop");
+    let mut collector = Collector::start(&small).await;
+    assert!(
+        !collector
+            .reload(&sections("batch/other", 200, taken.path()))
+            .await
+    );
+    // What has started first had its queue open, and what comes later a file that it begins with.
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), "kept");
+    let capacity = "otelcol_exporter_queue_capacity{exporter=\"otlp_grpc/a\"}";
+    assert!(!collector.metrics().await.contains(capacity));
+    collector.post_traces(traces(0..10).encode_to_vec()).await;
+    let batches = |batch: &str| {
+        format!("otelcol_processor_batch_batch_send_size_count{{processor=\"{batch}\"}}")
+    };
+    let (own_batches, others) = (batches("batch"), batches("batch/other"));
+    eventually("the batch is counted by what runs", async || {
+        let metrics = collector.metrics().await;
+        metrics.contains(&format!("{own_batches} 1"))
+    })
+    .await;
+    assert!(!collector.metrics().await.contains(&format!("{others} 1")));
+    other.stop(DRAIN).await;
+    assert!(
+        collector
+            .reload(&sections("batch/other", 300, own.path()))
+            .await
+    );
+    assert_eq!(collector.metric(capacity).await, 300.0);
+    collector.post_traces(traces(10..20).encode_to_vec()).await;
+    eventually("the batch is counted by what runs", async || {
+        let metrics = collector.metrics().await;
+        !metrics.contains(&format!("{others} 0"))
+    })
+    .await;
+    collector.stop(DRAIN).await;
+}
+
+#[tokio::test]
+async fn destinations_that_stay_share_the_memory_with_those_that_come() {
+    let sink = GrpcSink::default();
+    let address = sink.serve().await;
+    let mut collector = Collector::start(&sections("1ms", &[("x", address)])).await;
+    let memory = "spanmesh_exporter_queue_memory_capacity_bytes{exporter=\"otlp_grpc/x\"}";
+    let size = "otelcol_exporter_queue_capacity{exporter=\"otlp_grpc/x\"}";
+    let whole = collector.metric(memory).await;
+    let both = sections("1ms", &[("x", address), ("y", address)]);
+    assert!(collector.reload(&both).await);
+    let half = (whole / 2.0).floor();
+    assert_eq!(collector.metric(memory).await, half);
+    assert_eq!(collector.metric(size).await, half);
+    collector.stop(DRAIN).await;
 }

@@ -24,8 +24,8 @@ pub struct Account {
 struct Columns {
     accepted: AtomicU64,
     recovered: AtomicU64,
-    /// What a destination of this process left on a disk for its successor, and is counted already.
-    handed_over: AtomicU64,
+    /// What destinations of this process left on a disk, and is counted already.
+    left: AtomicU64,
     sent: AtomicU64,
     sampled_out: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
@@ -104,20 +104,13 @@ impl Account {
         self.custody(signal, items, true)
     }
 
-    /// What is queued stays on a disk, from where a successor in this process recovers it.
-    pub(super) fn hand_over(&self) {
-        for signal in Signal::all() {
-            let queued = self.totals(signal).queued;
-            let columns = self.columns(signal);
-            columns.handed_over.store(queued, Ordering::Relaxed);
-        }
-    }
-
     /// Takes responsibility for items that an earlier process, or a predecessor in this one, has left on
-    /// a disk.
+    /// a disk. What this one has counted already is not counted again.
     pub(super) fn recover(self: &Arc<Self>, signal: Signal, items: u64) -> Custody {
         let columns = self.columns(signal);
-        let known = columns.handed_over.swap(0, Ordering::Relaxed);
+        let less = |left: u64| Some(left.saturating_sub(items));
+        let left = (columns.left).fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        let known = left.unwrap_or_default();
         let recovered = items.saturating_sub(known);
         columns.recovered.fetch_add(recovered, Ordering::Relaxed);
         self.custody(signal, items, true)
@@ -351,7 +344,10 @@ impl Custody {
 
 impl Drop for Custody {
     fn drop(&mut self) {
-        if self.items > 0 && !self.stored {
+        if self.items > 0 && self.stored {
+            let columns = self.account.columns(self.signal);
+            columns.left.fetch_add(self.items, Ordering::AcqRel);
+        } else if self.items > 0 {
             self.settle_dropped(DropReason::Lost);
         }
     }

@@ -32,6 +32,22 @@ fn the_account_balances_whatever_happens() {
 }
 
 #[test]
+fn what_this_process_left_on_a_disk_is_not_counted_again() {
+    let account = Arc::new(Account::default());
+    let mut custody = account.accept_stored(Signal::Traces, 10);
+    // A part of the first record, which the disk has as a whole.
+    custody.split(2).sent(0);
+    custody.keep();
+    let known = account.recover(Signal::Traces, 10);
+    assert_eq!(account.totals(Signal::Traces).recovered, 2);
+    known.sent(0);
+    account.recover(Signal::Traces, 5).sent(0);
+    let totals = account.totals(Signal::Traces);
+    assert_eq!((totals.accepted, totals.recovered), (10, 7));
+    assert_eq!((totals.sent, totals.queued), (17, 0));
+}
+
+#[test]
 fn reasons_are_in_the_order_of_their_numbers() {
     for (index, reason) in DropReason::ALL.into_iter().enumerate() {
         assert_eq!(reason as usize, index);

@@ -42,11 +42,7 @@ fn queue(directory: &Path, options: &QueueOptions) -> (Arc<Queue>, Lane, Arc<Acc
             timeout: Duration::from_secs(3600),
         }),
     );
-    let context = BuildContext {
-        id: "test".to_owned(),
-        ..BuildContext::default()
-    };
-    queue.open(&context).unwrap();
+    queue.open().unwrap();
     (queue, lane, account)
 }
 

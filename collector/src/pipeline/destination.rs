@@ -1,7 +1,7 @@
 //! One exporter with its queue, its retries and its account.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use spanmesh_otlp::{Limits, Signal};
@@ -20,7 +20,7 @@ use super::retry::Backoff;
 use super::status::{Condition, ExporterStatus};
 use super::storage::Storage;
 use super::unwind::caught;
-use crate::telemetry::{Counter, Throttle, excerpt};
+use crate::telemetry::{Counter, Registry, Throttle, excerpt};
 
 /// How far the collector is with stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,19 +133,29 @@ impl Destination {
     }
 
     /// Opens the queue, if it is on disk, with what an earlier process has left in it. Comes before
-    /// [`Self::start`].
+    /// [`Self::start`]; [`Self::stop`] closes what was opened, also after an error.
     ///
     /// # Errors
     /// The storage cannot be used.
-    pub async fn open(&self, context: BuildContext) -> Result<(), StartError> {
-        self.register(&context);
-        context.status.attach(&self.id, self.status.clone());
+    pub async fn open(&self) -> Result<(), StartError> {
         let queue = self.queue.clone();
-        let opened = tokio::task::spawn_blocking(move || queue.open(&context));
+        let opened = tokio::task::spawn_blocking(move || queue.open());
         opened.await.unwrap_or_else(|panic| {
             let id = &self.id;
             Err(StartError(format!("exporter \"{id}\": storage: {panic}")))
         })
+    }
+
+    /// Shows how it is, in place of a former one of the same name; for when it runs.
+    pub fn show(self: &Arc<Self>, context: &BuildContext) {
+        self.register(&context.registry);
+        self.queue.register(&context.registry);
+        context.status.attach(&self.id, self.status.clone());
+    }
+
+    /// From now on its queue takes up at most so many bytes of memory. What is there already stays.
+    pub fn share_out(&self, queue_memory: u64) {
+        self.queue.set_memory(queue_memory);
     }
 
     /// Starts to deliver. The tasks end when the phase has become [`Phase::Draining`] and the queue
@@ -185,11 +195,6 @@ impl Destination {
             self.queue.abandon();
         }
         self.queue.next().await
-    }
-
-    /// Leaves what is on disk to the successor of the same name; for when [`Self::stop`] has returned.
-    pub fn hand_over(&self) {
-        self.account.hand_over();
     }
 
     /// Closes the exporter and the queue on disk; for when the tasks of [`Self::start`] have ended.
@@ -361,52 +366,46 @@ impl Destination {
         load.dropped(reason);
     }
 
-    fn register(&self, context: &BuildContext) {
-        let registry = &context.registry;
+    /// Exports its gauges, which are gone when it is.
+    fn register(self: &Arc<Self>, registry: &Registry) {
         let labels = [("exporter", self.id.as_str())];
-        let budget = self.queue.capacity().units.clone();
-        registry.gauge(
+        let gauge = |name, help, read: fn(&Self) -> f64| {
+            let destination: Weak<Self> = Arc::downgrade(self);
+            registry.gauge_while(name, help, &labels, move || {
+                destination.upgrade().map(|destination| read(&destination))
+            });
+        };
+        gauge(
             "otelcol_exporter_queue_size",
             "What waits or is on its way, in the unit of the queue's sizer.",
-            &labels,
-            move || budget.used() as f64,
+            |one| one.queue.capacity().units.used() as f64,
         );
-        let capacity = self.queue.capacity().units.limit();
-        registry.gauge(
+        gauge(
             "otelcol_exporter_queue_capacity",
             "What may wait, in the unit of the queue's sizer.",
-            &labels,
-            move || capacity as f64,
+            |one| one.queue.capacity().units.limit() as f64,
         );
-        let memory = self.queue.capacity().memory.clone();
-        registry.gauge(
+        gauge(
             "spanmesh_exporter_queue_memory_bytes",
             "Bytes of memory that the queue takes up.",
-            &labels,
-            move || memory.used() as f64,
+            |one| one.queue.capacity().memory.used() as f64,
         );
-        let memory = self.queue.capacity().memory.limit();
-        registry.gauge(
+        gauge(
             "spanmesh_exporter_queue_memory_capacity_bytes",
             "Bytes of memory that the queue may take up.",
-            &labels,
-            move || memory as f64,
+            |one| one.queue.capacity().memory.limit() as f64,
         );
-        let status = self.status.clone();
-        registry.gauge(
+        gauge(
             "spanmesh_exporter_failing",
             "1 while the destination does not take what it gets, 0 while it does.",
-            &labels,
-            move || f64::from(u8::from(status.health().condition != Condition::Works)),
+            |one| f64::from(u8::from(one.status.health().condition != Condition::Works)),
         );
-        let (begun, finished) = (self.in_flight.clone(), self.finished.clone());
-        registry.gauge(
+        gauge(
             "otelcol_exporter_in_flight_requests",
             "Batches that are being sent or wait for another attempt.",
-            &labels,
-            move || {
-                let finished = finished.get();
-                begun.get().saturating_sub(finished) as f64
+            |one| {
+                let finished = one.finished.get();
+                one.in_flight.get().saturating_sub(finished) as f64
             },
         );
     }

@@ -76,6 +76,12 @@ impl Route {
         }
     }
 
+    /// Payloads come from now on.
+    pub(super) fn begin(&self) {
+        self.lanes.iter().for_each(Lane::begin);
+        self.onward.iter().for_each(Self::begin);
+    }
+
     /// The strictest limiter of this pipeline and those behind it.
     pub(super) fn limiter(&self) -> Option<&Limiter> {
         let behind = self.onward.iter().filter_map(Self::limiter);

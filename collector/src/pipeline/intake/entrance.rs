@@ -111,7 +111,10 @@ impl Intakes {
     /// takes it any more.
     pub fn lead_to(&self, signal: Signal, pipelines: Option<Pipelines>) {
         let way = match pipelines {
-            Some(pipelines) => Way::To(Arc::new(pipelines)),
+            Some(pipelines) => {
+                pipelines.routes.iter().for_each(Route::begin);
+                Way::To(Arc::new(pipelines))
+            }
             None => Way::Nowhere,
         };
         self.entrances[index(signal)].way.send_replace(way);

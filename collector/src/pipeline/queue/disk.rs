@@ -7,13 +7,14 @@ use spanmesh_wal::{Located, Mark};
 use tracing::info;
 
 use super::super::backlog::Backlog;
-use super::super::component::{BuildContext, StartError};
+use super::super::component::StartError;
 use super::super::parcel::{Parcel, Ticket};
 use super::super::payload::Payload;
 use super::super::room::Room;
 use super::super::spool::Spool;
 use super::Queue;
 use super::waiting::Waiting;
+use crate::telemetry::Registry;
 
 // === impl Queue ===
 
@@ -23,15 +24,13 @@ impl Queue {
     ///
     /// # Errors
     /// A log that cannot be opened.
-    pub(in crate::pipeline) fn open(&self, context: &BuildContext) -> Result<(), StartError> {
+    pub(in crate::pipeline) fn open(&self) -> Result<(), StartError> {
         let Some(storage) = &self.storage else {
             return Ok(());
         };
         let mut state = self.lock();
         for lane in &mut state.lanes {
             let spool = Arc::new(Spool::open(&storage.options, &self.name, lane.signal)?);
-            let capacity = storage.options.max_bytes;
-            spool.register(&context.registry, &self.name, lane.signal, capacity);
             let pending = spool.handle().pending();
             if pending.records > 0 {
                 let (exporter, signal) = (self.name.as_str(), lane.signal.name());
@@ -48,6 +47,17 @@ impl Queue {
             lane.backlog = Some(backlog);
         }
         Ok(())
+    }
+
+    /// Exports the sizes of the logs.
+    pub(in crate::pipeline) fn register(&self, registry: &Registry) {
+        let Some(storage) = &self.storage else {
+            return;
+        };
+        let capacity = storage.options.max_bytes;
+        for (signal, spool) in self.lock().lanes.iter().filter_map(Waiting::log) {
+            spool.register(registry, &self.name, signal, capacity);
+        }
     }
 
     /// Closes the logs, and says what stays in them. Blocks as long as the disk does.

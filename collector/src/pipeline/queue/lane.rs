@@ -24,6 +24,8 @@ pub struct Lane {
     pub(super) index: usize,
     /// What must not share batches.
     pub(super) grouping: Option<Grouping>,
+    /// What counts its batches, from when it is used.
+    pub(super) metrics: Option<Arc<BatchMetrics>>,
 }
 
 /// What became of a payload that came into a lane.
@@ -43,11 +45,26 @@ impl Lane {
         &self.queue
     }
 
-    /// The same entrance, behind which batches are counted by `metrics`.
+    /// The same entrance, behind which batches are counted by `metrics` from when it is used.
     #[must_use]
     pub fn counted(self, metrics: Arc<BatchMetrics>) -> Self {
-        self.queue.lock().lanes[self.index].metrics = Some(metrics);
-        self
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
+    }
+
+    /// Payloads come from now on.
+    pub(in crate::pipeline) fn begin(&self) {
+        let Some(metrics) = &self.metrics else {
+            return;
+        };
+        let mut state = self.queue.lock();
+        let groups = state.lanes[self.index].groups.values().copied();
+        let own: Vec<usize> = groups.chain([self.index]).collect();
+        for index in own {
+            state.lanes[index].metrics = Some(metrics.clone());
+        }
     }
 
     /// Whether it leads to a disk.

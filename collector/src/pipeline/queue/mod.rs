@@ -46,6 +46,8 @@ pub(super) struct Queue {
     account: Arc<Account>,
     capacity: Capacity,
     pace: Pace,
+    /// Whether the options say how much it holds.
+    is_sized: bool,
     sizer: Sizer,
     block_on_overflow: bool,
     wait_for_result: bool,
@@ -69,6 +71,14 @@ struct State {
 /// How much of a queue on disk is in memory, in bytes: enough to feed the consumers.
 const WINDOW_BYTES: u64 = 64 << 20;
 
+/// How much a queue holds if its options do not say, and the memory that it takes up for that.
+fn sizes(storage: Option<&Storage>, memory: u64) -> (u64, u64) {
+    match storage {
+        Some(storage) => (storage.options.max_bytes, memory.min(WINDOW_BYTES)),
+        None => (memory, memory),
+    }
+}
+
 enum Next {
     Load(Load),
     /// Read back what is behind in this lane.
@@ -91,10 +101,7 @@ impl Queue {
         max_batch_bytes: usize,
         storage: Option<Storage>,
     ) -> Self {
-        let (size, memory) = match &storage {
-            Some(storage) => (storage.options.max_bytes, memory.min(WINDOW_BYTES)),
-            None => (memory, memory),
-        };
+        let (size, memory) = sizes(storage.as_ref(), memory);
         let capacity = Capacity {
             units: Budget::new(options.queue_size.unwrap_or(size)),
             memory: Budget::new(memory),
@@ -106,6 +113,7 @@ impl Queue {
             account,
             capacity,
             pace: Pace::new(max_batch_bytes, memory),
+            is_sized: options.queue_size.is_some(),
             sizer: options.sizer,
             block_on_overflow: options.block_on_overflow,
             wait_for_result: options.wait_for_result,
@@ -130,6 +138,7 @@ impl Queue {
                 queue: self.clone(),
                 index,
                 grouping: None,
+                metrics: None,
             };
         }
         state.lanes.push(Waiting::new(signal, batching));
@@ -137,6 +146,16 @@ impl Queue {
             queue: self.clone(),
             index: state.lanes.len() - 1,
             grouping: None,
+            metrics: None,
+        }
+    }
+
+    /// From now on it takes up at most `memory` bytes of memory. What is there already stays.
+    pub(super) fn set_memory(&self, memory: u64) {
+        let (size, memory) = sizes(self.storage.as_ref(), memory);
+        self.capacity.memory.set_limit(memory);
+        if !self.is_sized {
+            self.capacity.units.set_limit(size);
         }
     }
 

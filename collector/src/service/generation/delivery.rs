@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::Node;
-use crate::pipeline::{Batching, BuildContext, Destination, Phase, StartError};
+use crate::pipeline::{Batching, Destination, Phase};
 
 /// A destination that delivers.
 pub(in crate::service) struct Delivery {
@@ -27,7 +27,7 @@ pub(super) struct Wiring {
     pub(super) feeds: Vec<(Signal, Option<Batching>)>,
 }
 
-/// A destination that does not deliver yet.
+/// A destination that does not deliver yet; its queue may be open.
 pub(super) struct Idle {
     pub(super) destination: Arc<Destination>,
     pub(super) phase: watch::Sender<Phase>,
@@ -37,14 +37,14 @@ pub(super) struct Idle {
 // === impl Idle ===
 
 impl Idle {
-    pub(super) async fn start(self, context: BuildContext) -> Result<Delivery, StartError> {
-        self.destination.open(context).await?;
-        Ok(Delivery {
-            tasks: self.destination.start()?,
+    /// The same with the tasks that deliver.
+    pub(super) fn with(self, tasks: JoinSet<()>) -> Delivery {
+        Delivery {
             destination: self.destination,
+            tasks,
             phase: self.phase,
             wiring: self.wiring,
-        })
+        }
     }
 }
 
@@ -56,7 +56,6 @@ impl Delivery {
         self.phase.send_replace(Phase::Abandoning);
         while self.tasks.join_next().await.is_some() {}
         self.destination.stop().await;
-        self.destination.hand_over();
     }
 }
 

@@ -28,6 +28,10 @@ pub(in crate::service) struct Prepared {
     ways: Vec<Way>,
     /// Those that are new.
     destinations: BTreeMap<ComponentId, Idle>,
+    /// Those of them that have started.
+    deliveries: BTreeMap<ComponentId, Delivery>,
+    /// How much memory the queue of each destination may take up.
+    share: u64,
     extensions: BTreeMap<ComponentId, Running>,
     metrics: Option<Metrics>,
     /// Those of the generation before that stay.
@@ -131,7 +135,7 @@ impl Prepared {
             self.extensions.insert(id, running);
         }
         let count = plan.exporters.len().max(1) as f64;
-        let share = graph.memory_limit(default_limit()) as f64 * QUEUE_SHARE / count;
+        self.share = (graph.memory_limit(default_limit()) as f64 * QUEUE_SHARE / count) as u64;
         let mut destinations = Destinations::new();
         for (id, config) in plan.exporters {
             let options = plan.exporter_options.remove(&id);
@@ -162,7 +166,7 @@ impl Prepared {
             let context = shared.context(&id, &self.ports);
             let exporter = config.build(&context)?;
             let (phase, phases) = watch::channel(Phase::Running);
-            let share = share as u64;
+            let share = self.share;
             let destination =
                 Destination::new(&context, exporter, delivery, share, storage, phases);
             destinations.insert(id.clone(), destination.clone());
@@ -237,13 +241,20 @@ impl Prepared {
         shared: &Shared,
         before: &mut Generation,
     ) -> Result<Generation, Failure> {
-        let deliveries = match self.start_destinations(shared, before).await {
-            Ok(deliveries) => deliveries,
-            Err(failure) => {
-                self.discard().await;
-                return Err(failure);
+        if let Err(failure) = self.start_destinations(before).await {
+            self.discard().await;
+            return Err(failure);
+        }
+        let mut deliveries = std::mem::take(&mut self.deliveries);
+        for (id, delivery) in &deliveries {
+            delivery.destination.show(&shared.context(id, &self.ports));
+        }
+        for id in &self.kept_destinations {
+            if let Some(kept) = before.destinations.remove(id) {
+                kept.destination.share_out(self.share);
+                deliveries.insert(id.clone(), kept);
             }
-        };
+        }
         if let Some(graph) = &self.graph {
             shared.memory.set_limit(graph.memory_limit(default_limit()));
             shared.readiness.clear();
@@ -291,43 +302,49 @@ impl Prepared {
         })
     }
 
-    /// Opens queues and begins to deliver.
-    async fn start_destinations(
-        &mut self,
-        shared: &Shared,
-        before: &mut Generation,
-    ) -> Result<BTreeMap<ComponentId, Delivery>, Failure> {
-        let mut deliveries = BTreeMap::new();
-        let mut heirs = Vec::new();
-        for (id, idle) in std::mem::take(&mut self.destinations) {
-            // Two cannot have the same folder open, and what can be refused comes first.
-            if before.has_open(&id, idle.wiring.storage.as_deref()) {
-                heirs.push((id, idle));
-                continue;
+    /// Opens queues, and when all are open, begins to deliver.
+    async fn start_destinations(&mut self, before: &mut Generation) -> Result<(), Failure> {
+        // Two cannot have the same folder open, and what can be refused comes first.
+        let (mut heirs, mut others) = (Vec::new(), Vec::new());
+        for (id, idle) in &self.destinations {
+            match before.has_open(id, idle.wiring.storage.as_deref()) {
+                true => heirs.push((id, idle)),
+                false => others.push(idle),
             }
-            let context = shared.context(&id, &self.ports);
-            let delivery = idle.start(context).await.map_err(Failure::Refused)?;
-            deliveries.insert(id, delivery);
         }
+        for idle in others {
+            let opened = idle.destination.open().await;
+            opened.map_err(Failure::Refused)?;
+        }
+        let fail = match heirs.is_empty() {
+            true => Failure::Refused,
+            false => Failure::Broken,
+        };
         if !heirs.is_empty() {
             before.gate.hand_over().await;
         }
         for (id, idle) in heirs {
-            if let Some(delivery) = before.destinations.remove(&id) {
+            if let Some(delivery) = before.destinations.remove(id) {
                 delivery.hand_over().await;
             }
-            let context = shared.context(&id, &self.ports);
-            let delivery = idle.start(context).await.map_err(Failure::Broken)?;
-            deliveries.insert(id, delivery);
+            idle.destination.open().await.map_err(fail)?;
         }
-        for id in &self.kept_destinations {
-            let kept = before.destinations.remove(id);
-            deliveries.extend(kept.map(|kept| (id.clone(), kept)));
+        while let Some(next) = self.destinations.first_entry() {
+            let tasks = next.get().destination.start().map_err(fail)?;
+            let (id, idle) = next.remove_entry();
+            self.deliveries.insert(id, idle.with(tasks));
         }
-        Ok(deliveries)
+        Ok(())
     }
 
+    /// Stops what has started. What was found on disk stays there.
     async fn discard(self) {
+        for delivery in self.deliveries.into_values() {
+            delivery.hand_over().await;
+        }
+        for idle in self.destinations.into_values() {
+            idle.destination.stop().await;
+        }
         stop_extensions(self.extensions).await;
         stop_metrics(self.metrics).await;
     }
