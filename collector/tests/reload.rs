@@ -534,3 +534,24 @@ async fn destinations_that_stay_share_the_memory_with_those_that_come() {
     assert_eq!(collector.metric(size).await, half);
     collector.stop(DRAIN).await;
 }
+
+#[tokio::test]
+async fn a_queue_on_disk_batches_as_a_pipeline_before_a_connector_says_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = GrpcSink::default();
+    let address = sink.serve().await;
+    let sections = |timeout: &str| {
+        let text = stored(folder.path(), address).replace(
+            "traces: {receivers: [otlp], processors: [batch], exporters: [otlp_grpc/x]}",
+            "traces/in: {receivers: [otlp], processors: [batch], exporters: [forward]}\n    \
+             traces/out: {receivers: [forward], exporters: [otlp_grpc/x]}\nconnectors: {forward: }",
+        );
+        text.replace("{timeout: 1ms}", &format!("{{timeout: {timeout}}}"))
+    };
+    let mut collector = Collector::start(&sections("1h")).await;
+    collector.post_traces(traces(0..10).encode_to_vec()).await;
+    assert!(collector.reload(&sections("1ms")).await);
+    eventually("what waits is sent", async || sink.spans().len() == 10).await;
+    let totals = collector.stop(DRAIN).await.totals();
+    assert_eq!((totals.sent, totals.recovered), (10, 0));
+}

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::super::account::Totals;
-use super::super::component::BuildContext;
 use super::super::gate::Gate;
 use super::super::options::{Batching, QueueOptions, Sizer};
 use super::super::queue::{Lane, Pushed, Queue};

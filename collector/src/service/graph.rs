@@ -67,14 +67,54 @@ impl Graph {
         limits.max().unwrap_or(default)
     }
 
-    /// What leads to an exporter: the signals, and the batches that their pipelines ask for.
+    /// What leads to an exporter, also through connectors: the signals, and the batches that the
+    /// pipelines on the way ask for.
     pub(super) fn feeds(&self, exporter: &ComponentId) -> Vec<(Signal, Option<Batching>)> {
-        let nodes = self.nodes.iter();
-        let nodes = nodes.filter(|node| node.pipeline.exporters.contains(exporter));
-        let batching = |node: &Node| node.batching.as_ref().map(|rule| rule.batching);
-        nodes
-            .map(|node| (node.pipeline.signal, batching(node)))
-            .collect()
+        let mut feeds = Vec::new();
+        for node in &self.nodes {
+            let mut receivers = node.pipeline.receivers.iter();
+            if receivers.any(|id| !self.connectors.contains_key(id)) {
+                self.follow(node, None, exporter, &mut feeds);
+            }
+        }
+        feeds
+    }
+
+    /// Adds what leads to an exporter from a pipeline, before which `before` was said of batches.
+    fn follow(
+        &self,
+        node: &Node,
+        before: Option<&BatchRule>,
+        exporter: &ComponentId,
+        feeds: &mut Vec<(Signal, Option<Batching>)>,
+    ) {
+        let rule = node.batching.as_ref().or(before);
+        for id in &node.pipeline.exporters {
+            if id == exporter {
+                feeds.push((node.pipeline.signal, rule.map(|rule| rule.batching)));
+            }
+            for (next, _) in self.behind(id, node.pipeline.signal) {
+                self.follow(next, rule, exporter, feeds);
+            }
+        }
+    }
+
+    /// The pipelines that the connector of this name leads to from one of a signal; none if it is no
+    /// connector.
+    fn behind<'a>(
+        &'a self,
+        id: &'a ComponentId,
+        signal: Signal,
+    ) -> impl Iterator<Item = (&'a Node, &'a dyn ConnectorConfig)> {
+        let connector = self.connectors.get(id).map(|connector| &**connector);
+        connector.into_iter().flat_map(move |connector| {
+            let is_behind = move |next: &&Node| {
+                next.pipeline.receivers.contains(id)
+                    && connector.connects(signal, next.pipeline.signal)
+            };
+            let nodes = self.nodes.iter().filter(is_behind);
+            nodes.map(move |next| (next, connector))
+        })
     }
 
     /// Lets readiness fail where a limiter says so.
@@ -121,17 +161,11 @@ impl Graph {
                     None => lane,
                 });
             }
-            let Some(connector) = self.connectors.get(id) else {
-                continue;
-            };
-            let context = named(id, &self.context);
-            for next in &self.nodes {
-                let is_behind = next.pipeline.receivers.contains(id);
-                if is_behind && connector.connects(signal, next.pipeline.signal) {
-                    let mut route = self.route(next, rule, destinations);
-                    route.steps.insert(0, Step::new(connector.build(&context)));
-                    onward.push(route);
-                }
+            for (next, connector) in self.behind(id, signal) {
+                let mut route = self.route(next, rule, destinations);
+                let context = named(id, &self.context);
+                route.steps.insert(0, Step::new(connector.build(&context)));
+                onward.push(route);
             }
         }
         Route {
