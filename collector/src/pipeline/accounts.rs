@@ -52,7 +52,7 @@ impl Accounts {
         if let Some((_, flow)) = flows.get(pipeline) {
             return flow.clone();
         }
-        let flow = Arc::new(Flow::new(pipeline, signal, registry));
+        let flow = Flow::new(pipeline, signal, registry);
         flows.insert(pipeline.to_owned(), (signal, flow.clone()));
         flow
     }
