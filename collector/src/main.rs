@@ -8,11 +8,12 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use spanmesh_collector::config::Form;
 use spanmesh_collector::doctor::{DoctorOptions, Verdict, examine};
-use spanmesh_collector::service::{DEFAULT_CONFIG, Input, Service, Watch};
+use spanmesh_collector::service::{DEFAULT_CONFIG, Files, Input, Service, Watch};
 use spanmesh_collector::telemetry::logs;
 use spanmesh_collector::{connectors, exporters, extensions, processors, receivers};
 use tikv_jemallocator::Jemalloc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 /// jemalloc, since it can say what holds the memory.
@@ -79,6 +80,12 @@ enum Mode {
     Unredacted,
 }
 
+/// The signals that end the collector.
+struct Termination {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
 /// How long threads that write may take to end, once everything is accounted for.
 const THREADS_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -115,32 +122,32 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     let drain_timeout = Duration::from_secs(arguments.drain_timeout);
     let result = runtime.block_on(async {
-        let unavailable = |error| format!("cannot wait for signals: {error}");
-        let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(unavailable)?;
-        let mut service = Service::start(plan)
-            .await
-            .map_err(|error| error.to_string())?;
+        let mut termination = Termination::new()?;
+        let mut hangup = listen(SignalKind::hangup())?;
+        // What starts or changes may have to wait for a disk, for which an end does not wait.
+        let mut service = tokio::select! {
+            started = Service::start(plan) => started.map_err(|error| error.to_string())?,
+            name = termination.signal() => {
+                info!(signal = name, "stopped before it was ready");
+                return Ok(());
+            }
+        };
         let mut watch = Watch::new(files);
         if arguments.watch && watch.is_pointless() {
             warn!("--watch changes nothing: the configuration is not in files");
         }
         let name = loop {
             tokio::select! {
-                _ = terminate.recv() => break "SIGTERM",
-                _ = interrupt.recv() => break "SIGINT",
+                name = termination.signal() => break name,
                 _ = hangup.recv() => info!("SIGHUP: reading the configuration again"),
                 () = watch.changed(), if arguments.watch => {
                     info!("a file of the configuration has changed: reading it again");
                 }
             }
-            let (plan, files) = input.plan();
-            service
-                .reload(plan)
-                .await
-                .map_err(|error| error.to_string())?;
-            watch = Watch::new(files);
+            tokio::select! {
+                files = reload(&mut service, &input) => watch = Watch::new(files?),
+                name = termination.signal() => break name,
+            }
         };
         info!(signal = name, "stopping");
         service.stop(drain_timeout).await;
@@ -149,6 +156,20 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     // Threads that still write, to a pipe that nobody reads or a disk that hangs, end with the process.
     runtime.shutdown_timeout(THREADS_TIMEOUT);
     result
+}
+
+/// Runs by what the configuration says now, if it can; says what its files hold.
+async fn reload(service: &mut Service, input: &Input) -> Result<Files, String> {
+    let input = input.clone();
+    let read = spawn_blocking(move || input.plan()).await;
+    let (plan, files) = read.map_err(|error| format!("cannot read the configuration: {error}"))?;
+    let reloaded = service.reload(plan).await;
+    reloaded.map_err(|error| error.to_string())?;
+    Ok(files)
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, String> {
+    signal(kind).map_err(|error| format!("cannot wait for signals: {error}"))
 }
 
 fn validate(arguments: &Arguments) -> Result<(), String> {
@@ -218,4 +239,23 @@ fn print_components() {
     print("connectors", &names);
     let names: Vec<_> = extensions::REGISTRY.iter().map(|f| f.kind()).collect();
     print("extensions", &names);
+}
+
+// === impl Termination ===
+
+impl Termination {
+    fn new() -> Result<Self, String> {
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next signal.
+    async fn signal(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -180,6 +180,40 @@ fn a_hangup_changes_the_log() {
 }
 
 #[test]
+fn it_ends_while_a_reload_waits_for_a_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |storage: &str| {
+        format!(
+            "receivers:\n  otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:0'}}}}}}\n\
+             extensions:\n  file_storage: {{directory: '{}', timeout: 1h}}\n\
+             exporters:\n  otlp_http: {{endpoint: 'http://127.0.0.1:9'{storage}}}\n\
+             service:\n  extensions: [file_storage]\n  telemetry: {{metrics: {{level: none}}}}\n  \
+             pipelines:\n    traces: {{receivers: [otlp], exporters: [otlp_http]}}\n",
+            folder.path().display()
+        )
+    };
+    let stored = text(", sending_queue: {storage: file_storage}");
+    let (first, second) = (config(&stored), config(&text("")));
+    let other = Running::start(first.path());
+    let mut running = Running::start(second.path());
+    std::fs::write(second.path(), &stored).unwrap();
+    running.signal("HUP");
+    while !running
+        .next_line()
+        .contains("reading the configuration again")
+    {}
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    running.signal("TERM");
+    let (code, _, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("stopping"), "{log}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{log}");
+    other.signal("TERM");
+    assert_eq!(other.end().0, Some(0));
+}
+
+#[test]
 fn files_are_watched_on_demand() {
     // As Kubernetes changes a ConfigMap: by a symbolic link to another folder.
     let folder = tempfile::tempdir().unwrap();

@@ -67,7 +67,7 @@ impl Gate {
     }
 
     /// Whether another gate opens in its place.
-    pub(super) fn has_successor(&self) -> bool {
+    pub fn has_successor(&self) -> bool {
         self.has_successor.load(Ordering::SeqCst)
     }
 

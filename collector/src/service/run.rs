@@ -16,7 +16,7 @@ use super::reloads::Reloads;
 use super::self_export::{Push, Pushing};
 use super::shared::Shared;
 use crate::config::Problems;
-use crate::pipeline::{Phase, Ports, StartError};
+use crate::pipeline::{Intakes, Phase, Ports, StartError};
 use crate::telemetry::logs::Style;
 
 /// A running collector.
@@ -63,7 +63,8 @@ impl Service {
     /// Runs by another configuration from now on, if nothing is wrong with it and all of it can start;
     /// if not, nothing changes, which the log and the metrics say. Whether it runs by the new one.
     ///
-    /// Ports that both have stay open, and what waits in queues is delivered.
+    /// Ports that both have stay open, and what waits in queues is delivered. If the future is dropped
+    /// before its end, what runs can only be stopped.
     ///
     /// # Errors
     /// Neither can run: a queue on disk could be closed, but not opened again.
@@ -136,6 +137,10 @@ impl Service {
             running.extension.stopping();
         }
         self.running.gate.hurry();
+        if self.running.gate.has_successor() {
+            // A reload was given up, so nothing comes of waiting for its pipelines.
+            self.shared.intakes.values().for_each(Intakes::close);
+        }
         self.running.stop_receiving().await;
         self.drain(drain_timeout).await;
         self.running.stop_destinations().await;
