@@ -372,7 +372,8 @@ registry-named:
 
 # With REGISTRY the manifests name what `make push` has pushed there.
 FROM_REGISTRY = RELEASE_OCI=oci://$(REGISTRY)/filter:$(VERSION) RELEASE_IMAGE=$(REGISTRY)/collector:$(VERSION) \
-	RELEASE_OCI_DIGEST=$$(python3 -m images digest dist/images/filter)
+	RELEASE_OCI_DIGEST=$$(python3 -m images digest dist/images/filter) \
+	RELEASE_IMAGE_DIGEST=$$(python3 -m images digest dist/images/collector)
 
 release: setup-python filter collector $(if $(REGISTRY),images) ## Versioned module, binary and Istio manifests with their digests, in dist/, once Envoy has run the module (REGISTRY=…: as pushed there)
 	@$(call need,sha256sum,install coreutils)

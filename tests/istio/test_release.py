@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rig import chart
 from rig.process import ROOT
 from rig.programs import filter_module
 from wasmtime import wat2wasm
@@ -103,6 +104,17 @@ def test_the_collectors_image_is_filled_in(tmp_path: Path) -> None:
     ]
 
 
+def test_the_collectors_image_goes_by_its_digest_if_that_is_known(tmp_path: Path) -> None:
+    image = "registry.example.com:5000/collector"
+    digest = f"sha256:{MANIFEST}"
+    done = release(tmp_path, RELEASE_IMAGE=f"{image}:1.2.3", RELEASE_IMAGE_DIGEST=digest)
+    assert done.returncode == 0, done.stderr
+    built = chart.kustomized(tmp_path / "out" / "istio" / "wasmplugin")
+    (deployment,) = chart.workloads(built)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"{image}@{digest}"
+
+
 @pytest.mark.parametrize(
     ("variables", "named"),
     [
@@ -111,6 +123,8 @@ def test_the_collectors_image_is_filled_in(tmp_path: Path) -> None:
         ({"RELEASE_OCI": "oci://registry.example.com/filter:1"}, "RELEASE_OCI_DIGEST"),
         ({"RELEASE_URL": "https://a.example.com", "RELEASE_OCI": "oci://b"}, "one of them"),
         ({"RELEASE_IMAGE": "registry.example.com:5000/collector"}, "RELEASE_IMAGE"),
+        ({"RELEASE_IMAGE": "a/b:1", "RELEASE_IMAGE_DIGEST": "1"}, "RELEASE_IMAGE_DIGEST"),
+        ({"RELEASE_IMAGE_DIGEST": MANIFEST}, "does not say which image's"),
     ],
 )
 def test_what_cannot_be_used_is_refused(
