@@ -4,8 +4,10 @@ mod support;
 
 use std::io::Read;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use flate2::read::MultiGzDecoder;
 use prost::Message;
@@ -178,6 +180,65 @@ fn the_heap_shows_what_waits() {
     assert!(http(pprof, "GET /debug/pprof/cmdline", "").starts_with("HTTP/1.1 404"));
 }
 
+/// Returns when the whole time is watched, which begins as soon as the collector is ready.
+fn until_busy(pprof: SocketAddr) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !http_is_busy(pprof) {
+        assert!(Instant::now() < deadline, "the CPU is not watched");
+    }
+}
+
+fn http_is_busy(pprof: SocketAddr) -> bool {
+    let answer = http_bytes(pprof, "GET /debug/pprof/profile?seconds=1", "");
+    answer.starts_with(b"HTTP/1.1 409")
+}
+
+#[test]
+fn a_reload_goes_on_watching_the_whole_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["first.pb.gz", "second.pb.gz"].map(|name| folder.path().join(name));
+    let text = |path: &Path| {
+        let options = format!("endpoint: '127.0.0.1:0', save_to_file: {}", path.display());
+        CONFIG.replace(
+            "endpoint: '127.0.0.1:0'}\nservice",
+            &format!("{options}}}\nservice"),
+        )
+    };
+    let file = config(&text(&first));
+    let mut running = Running::start(file.path());
+    let pprof = running.address("extension=\"pprof\"");
+    until_busy(pprof);
+    // What is there already is left alone by a configuration that does not run.
+    std::fs::write(&second, "kept").unwrap();
+    let wrong = "exporters:\n  file: {path: /}";
+    let refused = text(&second)
+        .replace("exporters:", wrong)
+        .replace("[otlp_http]", "[file]");
+    for (text, expected) in [
+        (refused, "the former configuration runs on"),
+        (text(&second), "the new configuration runs"),
+    ] {
+        std::fs::write(file.path(), text).unwrap();
+        running.signal("HUP");
+        while !running.next_line().contains(expected) {}
+        if expected.contains("former") {
+            assert_eq!(std::fs::read_to_string(&second).unwrap(), "kept");
+        }
+    }
+    while !running.next_line().contains("saved the CPU profile") {}
+    until_busy(pprof);
+    running.signal("TERM");
+    assert_eq!(running.end().0, Some(0));
+    for path in [first, second] {
+        let mut bytes = Vec::new();
+        MultiGzDecoder::new(std::fs::File::open(&path).unwrap())
+            .read_to_end(&mut bytes)
+            .unwrap();
+        let profile = Profile::decode(bytes.as_slice()).unwrap();
+        assert_eq!(profile.counts(), ("cpu", "nanoseconds"));
+    }
+}
+
 #[test]
 fn the_whole_time_can_be_saved() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,8 +250,7 @@ fn the_whole_time_can_be_saved() {
     ));
     let running = Running::start(file.path());
     let pprof = running.address("extension=\"pprof\"");
-    let busy = http(pprof, "GET /debug/pprof/profile?seconds=1", "");
-    assert!(busy.starts_with("HTTP/1.1 409"), "{busy}");
+    until_busy(pprof);
     running.signal("TERM");
     assert_eq!(running.end().0, Some(0));
     let mut bytes = Vec::new();

@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use jemalloc_pprof::{JemallocProfCtl, PROF_CTL};
+use tokio::runtime::Handle;
 
 use super::profile::Whole;
 use super::{Failure, scratch};
@@ -15,7 +16,11 @@ use super::{Failure, scratch};
 pub(super) struct HeapSampling(());
 
 /// Functions through which every allocation goes, so that they say nothing of who holds the memory.
-const ALLOCATOR_FRAMES: &str = r"_rjem_.*|prof_backtrace.*|.*__rust_(alloc|realloc|alloc_zeroed).*|.*__rdl_.*|.*tikv_jemallocator.*|alloc::alloc::.*|<alloc::alloc::Global as .*|alloc::raw_vec::.*|<alloc::raw_vec::.*";
+const ALLOCATOR_FRAMES: &str = concat!(
+    r"_rjem_.*|prof_backtrace.*|.*__rust_(alloc|realloc|alloc_zeroed).*|.*__rdl_.*|",
+    r".*tikv_jemallocator.*|alloc::alloc::.*|<alloc::alloc::Global as .*|",
+    r"alloc::raw_vec::.*|<alloc::raw_vec::.*",
+);
 
 /// How many there are.
 static USERS: Mutex<usize> = Mutex::new(0);
@@ -23,6 +28,7 @@ static USERS: Mutex<usize> = Mutex::new(0);
 // === impl HeapSampling ===
 
 impl HeapSampling {
+    /// Begins; waits for a profile that is being written.
     pub(super) fn start() -> Self {
         let mut users = USERS.lock().unwrap_or_else(PoisonError::into_inner);
         *users += 1;
@@ -55,11 +61,19 @@ impl HeapSampling {
 
 impl Drop for HeapSampling {
     fn drop(&mut self) {
-        let mut users = USERS.lock().unwrap_or_else(PoisonError::into_inner);
-        *users -= 1;
-        if *users == 0 {
-            let _ = with_allocator(JemallocProfCtl::deactivate);
+        // Whoever writes a profile may take long, and those who serve others cannot wait for that.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(release)),
+            Err(_) => release(),
         }
+    }
+}
+
+fn release() {
+    let mut users = USERS.lock().unwrap_or_else(PoisonError::into_inner);
+    *users -= 1;
+    if *users == 0 {
+        let _ = with_allocator(JemallocProfCtl::deactivate);
     }
 }
 
@@ -74,4 +88,18 @@ fn with_allocator<T>(use_it: impl FnOnce(&mut JemallocProfCtl) -> T) -> Result<T
         .try_lock()
         .map_err(|_| Failure::Failed("the allocator's profiler is in use".to_owned()))?;
     Ok(use_it(&mut control))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_ends_does_not_wait_for_a_profile_that_is_being_written() {
+        let sampling = HeapSampling::start();
+        let writing = USERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *writing;
+        drop(sampling);
+        assert_eq!(*writing, before);
+    }
 }

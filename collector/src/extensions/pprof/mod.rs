@@ -11,21 +11,20 @@ mod cpu;
 mod heap;
 mod options;
 mod profile;
+mod saving;
 mod scratch;
 
-use std::fs::File;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
 
 use self::cpu::CpuSampling;
 use self::heap::HeapSampling;
 use self::options::Options;
+use self::saving::Saving;
 use crate::pipeline::{
     BoxFuture, BuildContext, Extension, ExtensionConfig, ExtensionFactory, ExtensionKind,
     StartError,
@@ -37,8 +36,8 @@ pub const FACTORY: &dyn ExtensionFactory = &ExtensionKind::<Options>::new("pprof
 
 struct Pprof {
     server: Server,
-    /// The profile of the whole time, and where it goes.
-    saving: Option<(CpuSampling, File)>,
+    /// The profile of the whole time.
+    saving: Option<Saving>,
 }
 
 /// Why there is no profile.
@@ -75,25 +74,22 @@ impl ExtensionConfig for Options {
         context: BuildContext,
     ) -> BoxFuture<'static, Result<Box<dyn Extension>, StartError>> {
         Box::pin(async move {
-            let heap = Arc::new(HeapSampling::start());
+            let saving = self.save_to_file.map(|path| {
+                Saving::new(&path).map_err(|error| {
+                    let (id, path) = (&context.id, path.display());
+                    StartError(format!(
+                        "extension \"{id}\" cannot save a profile to {path}: {error}"
+                    ))
+                })
+            });
+            let saving = saving.transpose()?;
+            let heap = blocking(|| Ok(HeapSampling::start())).await;
+            let heap = heap.map_err(|error| StartError(error.to_string()))?;
+            let heap = Arc::new(heap);
             let server = serve_extension(&context, &self.endpoint, move |request| {
                 answer(request.uri().clone(), heap.clone())
             })
             .await?;
-            let saving = match self.save_to_file {
-                Some(path) => {
-                    let fail = |error: String| {
-                        let (id, path) = (&context.id, path.display());
-                        StartError(format!(
-                            "extension \"{id}\" cannot save a profile to {path}: {error}"
-                        ))
-                    };
-                    let file = File::create(&path).map_err(|error| fail(error.to_string()))?;
-                    let sampling = blocking(CpuSampling::start).await;
-                    Some((sampling.map_err(|error| fail(error.to_string()))?, file))
-                }
-                None => None,
-            };
             Ok(Box::new(Pprof { server, saving }) as Box<dyn Extension>)
         })
     }
@@ -106,20 +102,17 @@ impl Extension for Pprof {
         self.server.address().tcp()
     }
 
+    fn ready(&self) {
+        if let Some(saving) = &self.saving {
+            saving.begin();
+        }
+    }
+
     fn stop(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             self.server.stop().await;
-            let Some((sampling, mut file)) = self.saving else {
-                return;
-            };
-            let save = move || {
-                let profile = sampling.finish()?;
-                let written = file.write_all(&profile);
-                written.map_err(|error| Failure::Failed(error.to_string()))
-            };
-            match blocking(save).await {
-                Ok(()) => info!("saved the CPU profile"),
-                Err(error) => warn!("cannot save the CPU profile: {error}"),
+            if let Some(saving) = self.saving {
+                saving.finish().await;
             }
         })
     }
