@@ -8,7 +8,7 @@ import pytest
 from rig import chart
 from rig.chart import Object
 from rig.istio import manifests, workloads
-from rig.istio.control_plane import ControlPlane
+from rig.istio.control_plane import ControlPlane, http_filters
 from rig.istio.workloads import Workload
 from rig.process import ROOT, Run
 
@@ -59,8 +59,11 @@ def test_proxies_have_the_filter_and_its_clusters(run: Run, case: str) -> None:
             assert name in served
             # The chart's example for a cluster of its own sends over OTLP/HTTP.
             assert http2(served[name]) == (case != "sidecar-envoyfilter")
-    listeners = str(control_plane.resources("listeners", APP.node()))
-    assert "spanmesh-" in listeners
+    chains = http_filters(control_plane, APP)
+    assert chains
+    # Once in each, and before everything that may reject a request.
+    for names in chains.values():
+        assert names[0] == "spanmesh" and names.count("spanmesh") == 1
 
 
 def addresses(control_plane: ControlPlane, cluster: str, workload: Workload) -> set[str]:
