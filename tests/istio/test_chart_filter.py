@@ -71,6 +71,35 @@ def test_the_port_is_that_of_the_protocol() -> None:
     }
 
 
+def test_each_target_sends_by_its_own_protocol() -> None:
+    sets = ["mode=sidecar", "sidecar.cluster=EnvoyFilter"]
+    for number, protocol in enumerate(("grpc", "http")):
+        target = f"filter.targets[{number}]"
+        sets += [f"{target}.name={protocol}", f"{target}.namespace={protocol}"]
+        sets += [f"{target}.config.exporter.protocol={protocol}"]
+    found = chart.objects(chart.rendered(sets=sets))
+    sent = {
+        one.configuration["exporter"]["protocol"]: one.configuration["exporter"]["clusters"]
+        for one in chart.filter_configurations(found)
+    }
+    assert sent == {
+        "grpc": ["spanmesh-collector-sidecar"],
+        "http": ["spanmesh-collector-sidecar-http"],
+    }
+    (added,) = of_kind(found, "EnvoyFilter")
+    clusters = {}
+    for patch in added["spec"]["configPatches"]:
+        cluster = patch["patch"]["value"]
+        (locality,) = cluster["load_assignment"]["endpoints"]
+        (endpoint,) = locality["lb_endpoints"]
+        port = endpoint["endpoint"]["address"]["socket_address"]["port_value"]
+        clusters[cluster["name"]] = (port, "typed_extension_protocol_options" in cluster)
+    assert clusters == {
+        "spanmesh-collector-sidecar": (4317, True),
+        "spanmesh-collector-sidecar-http": (4318, False),
+    }
+
+
 def test_each_way_to_load_the_filter_loads_the_same() -> None:
     sets = ["filter.module.sha256=" + "1" * 64, "filter.config.keep.errors=true"]
     found = {

@@ -21,6 +21,11 @@ Takes a target.
 {{- eq ((($config.exporter) | default dict).protocol | default "grpc") "http" | ternary 4318 4317 -}}
 {{- end }}
 
+{{/* The cluster of the collector in each pod, with `sidecar.cluster: EnvoyFilter`. Takes a port. */}}
+{{- define "spanmesh.sidecar.clusterName" -}}
+spanmesh-collector-sidecar{{ if eq (toString .) "4318" }}-http{{ end }}
+{{- end }}
+
 {{/* The Envoy clusters that the filter sends to, in order, as JSON. */}}
 {{- define "spanmesh.clusters" -}}
 {{- $values := .root.Values -}}
@@ -30,7 +35,7 @@ Takes a target.
 {{- if eq $values.sidecar.cluster "ServiceEntry" -}}
 {{- $list = append $list (printf "outbound|%s||%s" $port (include "spanmesh.host" (list .root "spanmesh-collector-sidecar"))) -}}
 {{- else -}}
-{{- $list = append $list "spanmesh-collector-sidecar" -}}
+{{- $list = append $list (include "spanmesh.sidecar.clusterName" $port) -}}
 {{- end -}}
 {{- end -}}
 {{- range include "spanmesh.workloads" .root | fromJsonArray | reverse -}}
