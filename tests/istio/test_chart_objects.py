@@ -197,6 +197,27 @@ def test_alerts_and_dashboards_are_those_of_the_folder() -> None:
     assert all(source in texts for source in sources)
 
 
+@pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])
+def test_every_layer_is_scraped(monitor: str) -> None:
+    sets = ["mode=layers", f"monitoring.{monitor}.enabled=true"]
+    sets += [f"monitoring.{monitor}.labels.release=prometheus"]
+    found = chart.objects(chart.rendered(sets=sets))
+    monitors = [*of_kind(found, "ServiceMonitor"), *of_kind(found, "PodMonitor")]
+    assert {one["metadata"]["labels"]["release"] for one in monitors} == {"prometheus"}
+    text = json.dumps([one["spec"]["selector"] for one in monitors])
+    for workload in workloads(found):
+        assert f'"{workload["metadata"]["name"]}"' in text
+    names = [one["metadata"]["name"] for one in monitors]
+    assert names.count("spanmesh-collector-sidecar") == 1
+
+
+def test_without_collectors_none_is_scraped() -> None:
+    sets = ["collector.enabled=false", "monitoring.serviceMonitor.enabled=true"]
+    sets += ["filter.config.exporter.clusters={a}"]
+    found = chart.objects(chart.rendered(sets=sets))
+    assert of_kind(found, "ServiceMonitor") + of_kind(found, "PodMonitor") == []
+
+
 def test_every_collector_is_scraped_under_the_job_of_the_alerts() -> None:
     jobs = set()
     for case in ("monitoring", "all", "sidecar"):
