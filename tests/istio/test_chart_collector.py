@@ -125,6 +125,12 @@ def test_tls_is_for_the_service_that_takes_it() -> None:
     }
     assert policies["spanmesh-collector"]["tls"]["mode"] == "MUTUAL"
     assert "tls" not in policies["spanmesh-collector-agent"]
+    # And for the ports of OTLP.
+    levels = policies["spanmesh-collector"]["portLevelSettings"]
+    assert {one["port"]["number"]: one["tls"]["mode"] for one in levels} == {
+        8888: "DISABLE",
+        13133: "DISABLE",
+    }
     for name, policy in policies.items():
         receiver = configuration("tls", name=name)["receivers"]["otlp"]["protocols"]["grpc"]
         assert ("tls" in receiver) == ("tls" in policy)
