@@ -34,6 +34,12 @@ CONTRADICTIONS = [
         "without a metric",
     ),
     ("gateway.podDisruptionBudget.minAvailable=1", "minAvailable and maxUnavailable are both set"),
+    ("mode=statefulset gateway.rollingUpdate.maxSurge=1", "but a StatefulSet has none"),
+    ("gateway.rollingUpdate.partition=1", "but a Deployment has none"),
+    (
+        "mode=layers gateway.kind=Deployment gateway.rollingUpdate.partition=1",
+        "expected maxUnavailable or maxSurge",
+    ),
     ("agent.hostPort.enabled=true", "mode deployment has no agent: expected daemonset or layers"),
     (
         "mode=daemonset agent.hostPort.enabled=true agent.rollingUpdate.maxSurge=1",
@@ -183,7 +189,9 @@ def test_unknown_and_wrong_values_are_refused(sets: str) -> None:
 def test_notes_say_what_to_do_next() -> None:
     sets = ["mode=layers", "filter.module.sha256=", "gateway.autoscaling.enabled=true"]
     sets += ["istio.ingress.enabled=true", "istio.ingress.hosts={a}"]
-    sets += ["istio.ingress.credentialName=b"]
+    sets += ["istio.ingress.credentialName=b", "istio.injectCollector=true"]
+    sets += ["filter.targets[0].name=part", "filter.targets[0].match[0].mode=SERVER"]
+    sets += ["networkPolicy.enabled=true", "networkPolicy.egress[0].ports[0].port=1"]
     arguments = ["install", "x", chart.CHART, "--dry-run=client", "--namespace", chart.NAMESPACE]
     for one in sets:
         arguments += ["--set", one]
@@ -199,5 +207,7 @@ def test_notes_say_what_to_do_next() -> None:
         "no sha256",
         "autoscaling",
         "whoever reaches the gateway",
+        "what the match leaves out has neither",
+        "lets it reach\nthe registry",
     ):
         assert text in notes

@@ -34,6 +34,14 @@ Values that contradict each other. Each failure says which, and what to do.
 {{- $errors = append $errors "gateway.podDisruptionBudget.minAvailable and maxUnavailable are both set, expected one of them: empty the other, maxUnavailable: \"\"" -}}
 {{- end -}}
 {{- end -}}
+{{- range $workload := include "spanmesh.workloads" . | fromJsonArray -}}
+{{- if eq $workload.layer "gateway" -}}
+{{- $wrong := get (dict "StatefulSet" "maxSurge" "Deployment" "partition") $workload.kind -}}
+{{- if hasKey $values.gateway.rollingUpdate $wrong -}}
+{{- $errors = append $errors (printf "gateway.rollingUpdate.%s is set, but a %s has none: expected %s" $wrong $workload.kind (ternary "maxUnavailable or partition" "maxUnavailable or maxSurge" (eq $workload.kind "StatefulSet"))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $values.agent.hostPort.enabled (not (has "agent" (index $layersOfMode $values.mode))) -}}
 {{- $errors = append $errors (printf "agent.hostPort.enabled is true, but mode %s has no agent: expected daemonset or layers" $values.mode) -}}
 {{- end -}}
