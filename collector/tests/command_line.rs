@@ -185,7 +185,7 @@ fn it_ends_while_a_reload_waits_for_a_disk() {
     let text = |storage: &str| {
         format!(
             "receivers:\n  otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:0'}}}}}}\n\
-             extensions:\n  file_storage: {{directory: '{}', timeout: 1h}}\n\
+             extensions:\n  file_storage: {{directory: '{}', timeout: 2m}}\n\
              exporters:\n  otlp_http: {{endpoint: 'http://127.0.0.1:9'{storage}}}\n\
              service:\n  extensions: [file_storage]\n  telemetry: {{metrics: {{level: none}}}}\n  \
              pipelines:\n    traces: {{receivers: [otlp], exporters: [otlp_http]}}\n",
