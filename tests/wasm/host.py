@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wasm.cel import evaluate
+from wasm.grpc_service import cluster_of
 from wasm.vm import BAD_ARGUMENT, INTERNAL_FAILURE, NOT_FOUND, OK, PARSE_FAILURE, Answer, Vm
 
 START = 1_795_253_400_000_000_000
@@ -97,7 +98,7 @@ class Call:
     """A call that the module started."""
 
     token: int
-    target: bytes
+    cluster: bytes
     path: str
     """`/service/method` of a gRPC call."""
     headers: Headers
@@ -125,7 +126,7 @@ class Host:
     """Of the HTTP answer that is being delivered."""
     has_cel: bool = True
     clusters: set[bytes] = field(default_factory=lambda: {CLUSTER.encode()})
-    """What names a cluster to Envoy: its name, or a `GrpcService` message."""
+    """The names of the clusters that there are."""
     unhealthy: bool = False
     """Whether a call fails at once."""
     now: int = START
@@ -253,10 +254,11 @@ class Host:
         message: bytes,
         timeout: int,
     ) -> Answer:
-        if target not in self.clusters:
+        cluster = cluster_of(target)
+        if cluster not in self.clusters:
             return Answer(PARSE_FAILURE)
         path = f"/{service.decode()}/{method.decode()}"
-        return self._call(target, path, decode_pairs(metadata), message, timeout)
+        return self._call(cluster, path, decode_pairs(metadata), message, timeout)
 
     def _http_call(
         self, cluster: bytes, headers: bytes, body: bytes, _trailers: bytes, timeout: int

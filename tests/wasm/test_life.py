@@ -34,7 +34,7 @@ def test_a_request_becomes_a_span_and_a_log_record(worker: Worker) -> None:
     assert not worker.host.calls
     worker.tick()
 
-    assert {call.target for call in worker.host.calls} == {CLUSTER.encode()}
+    assert {call.cluster for call in worker.host.calls} == {CLUSTER.encode()}
     assert {call.path.split(".")[-1] for call in worker.host.calls} == {
         "TraceService/Export",
         "LogsService/Export",
@@ -147,10 +147,8 @@ def test_the_environment_is_read() -> None:
 
 
 def test_metadata_goes_with_each_call_and_names_of_any_length_are_clusters() -> None:
-    # Fields 1 (envoy_grpc) and 1 (cluster_name), as Envoy's GrpcService has them.
     name = "spanmesh-" + "x" * 191
-    message = b"\n\xcb\x01\n\xc8\x01" + name.encode()
-    worker = Worker(filter_module(), Host(clusters={message}))
+    worker = Worker(filter_module(), Host(clusters={name.encode()}))
     assert worker.configure(exporter={"clusters": [name], "headers": {"authorization": "Bearer x"}})
     worker.request()
     worker.tick()
