@@ -7,9 +7,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -21,6 +22,8 @@ pub(super) struct Saving {
     file: File,
     /// What begins to watch; `None` before that.
     sampling: Mutex<Option<JoinHandle<Option<CpuSampling>>>>,
+    /// Tells that not to wait for somebody else any more.
+    given_up: Arc<Notify>,
 }
 
 /// How long to wait for somebody else who watches the CPU.
@@ -42,13 +45,14 @@ impl Saving {
                 .write(true)
                 .open(path)?,
             sampling: Mutex::default(),
+            given_up: Arc::default(),
         })
     }
 
     /// Watches the CPU from now on, or from when nobody else does.
     pub(super) fn begin(&self) {
         let mut sampling = self.sampling.lock().unwrap_or_else(PoisonError::into_inner);
-        sampling.get_or_insert_with(|| tokio::spawn(watch()));
+        sampling.get_or_insert_with(|| tokio::spawn(watch(self.given_up.clone())));
     }
 
     /// Ends, and saves the profile, unless the CPU was never watched.
@@ -57,8 +61,7 @@ impl Saving {
         let Some(sampling) = sampling.unwrap_or_else(PoisonError::into_inner) else {
             return;
         };
-        // It is kept by the task if that has ended, which nothing can stop then.
-        sampling.abort();
+        self.given_up.notify_one();
         let Ok(Some(sampling)) = sampling.await else {
             return;
         };
@@ -75,11 +78,14 @@ impl Saving {
     }
 }
 
-async fn watch() -> Option<CpuSampling> {
+async fn watch(given_up: Arc<Notify>) -> Option<CpuSampling> {
     loop {
         match blocking(CpuSampling::start).await {
             Ok(sampling) => return Some(sampling),
-            Err(Failure::Busy) => tokio::time::sleep(RETRY).await,
+            Err(Failure::Busy) => tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                () = given_up.notified() => return None,
+            },
             Err(error) => {
                 warn!("cannot take the CPU profile that is to be saved: {error}");
                 return None;
