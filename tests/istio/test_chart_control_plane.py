@@ -9,23 +9,12 @@ from rig import chart
 from rig.chart import Object
 from rig.istio import manifests, workloads
 from rig.istio.control_plane import ControlPlane, http_filters
-from rig.istio.workloads import Workload
+from rig.istio.workloads import WAYPOINT, Workload
 from rig.process import ROOT, Run
 
 APP = Workload("app", "shop", "10.0.0.7", 8080, app=9000)
 GATEWAY = Workload(
     "gateway", "istio-system", "10.0.0.8", 8080, kind="router", labels={"istio": "ingressgateway"}
-)
-WAYPOINT = Workload(
-    "waypoint",
-    "shop",
-    "10.0.0.10",
-    15008,
-    kind="waypoint",
-    labels={
-        "gateway.networking.k8s.io/gateway-name": "waypoint",
-        "gateway.istio.io/managed": "istio.io-mesh-controller",
-    },
 )
 COLLECTOR = "spanmesh-collector.observability.svc.cluster.local"
 

@@ -13,20 +13,9 @@ from rig.istio import manifests, workloads
 from rig.istio.control_plane import ControlPlane, http_filters
 from rig.istio.manifests import Object, of_kind
 from rig.istio.proxy import COLLECTOR_CLUSTER
-from rig.istio.workloads import Workload
+from rig.istio.workloads import WAYPOINT
 from rig.process import Run
 
-WAYPOINT = Workload(
-    "waypoint",
-    "shop",
-    "10.0.0.10",
-    15008,
-    kind="waypoint",
-    labels={
-        "gateway.networking.k8s.io/gateway-name": "waypoint",
-        "gateway.istio.io/managed": "istio.io-mesh-controller",
-    },
-)
 INSIDE = {
     "main_internal inbound-vip|8080|http|cart.shop.svc.cluster.local",
     "main_internal direct-http",

@@ -104,6 +104,20 @@ class Workload:
         }
 
 
+WAYPOINT = Workload(
+    "waypoint",
+    "shop",
+    "10.0.0.10",
+    15008,
+    kind="waypoint",
+    labels={
+        "gateway.networking.k8s.io/gateway-name": "waypoint",
+        "gateway.istio.io/managed": "istio.io-mesh-controller",
+    },
+)
+"""A waypoint of the namespace `shop`, as Istio's ambient mode makes it."""
+
+
 def service(name: str, namespace: str, port: int) -> Object:
     """Return a Service with one HTTP port."""
     return {
