@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
-from types import TracebackType
 
 import grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from rig.load import is_refusal
+from rig.load import Sender
 from rig.otlp import TRACES
 from rig.ports import free_port
 from rig.process import RigError
@@ -67,47 +66,14 @@ def encoded(request: int) -> bytes:
     return _REQUEST + b"".join(_BEFORE + one + _SPAN_ID + one + _REST for one in ids)
 
 
-class BulkLoad:
-    """Sends requests over OTLP/gRPC from several threads, each request once.
-
-    Used as a context, it starts at once and ends with the block.
-    """
+class BulkLoad(Sender[int]):
+    """Sends requests by their numbers, each once. It starts at once."""
 
     def __init__(self, port: int, *, requests: int, rate: float | None = None) -> None:
         """Send so many requests to a port, so many spans a second, or as fast as they are taken."""
-        self.acknowledged: set[int] = set()
-        """The requests that were taken."""
-        self.refused: set[int] = set()
-        """Those that were refused with a hint when to come again."""
-        self.unanswered: set[int] = set()
-        """Those without an answer, which may have been taken or not."""
-        self.problems: list[str] = []
-        """What no server may answer."""
-        self._target = f"127.0.0.1:{port}"
-        self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        super().__init__(port)
         self._turns = self._take_turns(requests, rate)
-        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
-        for thread in self._threads:
-            thread.start()
-
-    def __enter__(self) -> BulkLoad:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self.wait()
-
-    def wait(self) -> None:
-        """Wait until everything is sent."""
-        for thread in self._threads:
-            thread.join()
-        assert not self.problems, self.problems[:5]
+        self._start(threads=4)
 
     @property
     def spans(self) -> int:
@@ -135,21 +101,9 @@ class BulkLoad:
                 try:
                     answer = call(encoded(request), timeout=30)
                 except grpc.RpcError as error:
-                    self._failed(error, request)
+                    self._failed(error, [request])
                     continue
-                if answer:
-                    self.problems.append(f"partly taken: {answer!r}")
-                self.acknowledged.add(request)
-
-    def _failed(self, error: grpc.RpcError, request: int) -> None:
-        match is_refusal(error):
-            case None:
-                self.unanswered.add(request)
-            case True:
-                self.refused.add(request)
-            case False:
-                self.refused.add(request)
-                self.problems.append(f"refused without a hint: {error}")
+                self._answered(answer, [request])
 
 
 class Tally:

@@ -4,42 +4,45 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+if TYPE_CHECKING:
+    from typing import Self
+
 SPANS = 20
 """In each request."""
 
+Id = TypeVar("Id")
 
-class Load:
-    """Sends spans of ids of their own over OTLP/gRPC from several threads.
 
-    Used as a context, it starts at once and ends with the block.
+class Sender(Generic[Id]):
+    """Sends over OTLP/gRPC from several threads, and notes by id what became of everything.
+
+    Used as a context, it ends with the block.
     """
 
-    def __init__(self, port: int, threads: int = 4, pause: float = 0.0) -> None:
-        """Start to send to a port, each thread with so many seconds between its requests."""
-        self.acknowledged: set[bytes] = set()
+    def __init__(self, port: int) -> None:
+        """Send to a port, once it is started."""
+        self.acknowledged: set[Id] = set()
         """The ids of what was taken."""
-        self.refused: set[bytes] = set()
+        self.refused: set[Id] = set()
         """The ids of what was refused with a hint when to come again."""
-        self.unanswered: set[bytes] = set()
+        self.unanswered: set[Id] = set()
         """The ids of what had no answer, and may have been taken or not."""
         self.problems: list[str] = []
         """What no server may answer: a refusal of good data without a hint, half a success."""
         self._target = f"127.0.0.1:{port}"
-        self._pause = pause
         self._lock = threading.Lock()
-        self._next = 0
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -51,11 +54,50 @@ class Load:
         self.stop()
 
     def stop(self) -> None:
-        """End the load, and wait for the last answers."""
+        """Send nothing more, and wait for the last answers."""
         self._stopping.set()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until everything is sent."""
         for thread in self._threads:
             thread.join()
         assert not self.problems, self.problems[:5]
+
+    def _start(self, threads: int) -> None:
+        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+    def _answered(self, answer: bytes, ids: Iterable[Id]) -> None:
+        with self._lock:
+            if answer:
+                self.problems.append(f"partly taken: {answer!r}")
+            self.acknowledged.update(ids)
+
+    def _failed(self, error: grpc.RpcError, ids: Iterable[Id]) -> None:
+        refusal = is_refusal(error)
+        with self._lock:
+            if refusal is None:
+                self.unanswered.update(ids)
+                return
+            self.refused.update(ids)
+            if not refusal:
+                self.problems.append(f"refused without a hint: {error}")
+
+
+class Load(Sender[bytes]):
+    """Sends spans of ids of their own until it is stopped. It starts at once."""
+
+    def __init__(self, port: int, threads: int = 4, pause: float = 0.0) -> None:
+        """Start to send to a port, each thread with so many seconds between its requests."""
+        super().__init__(port)
+        self._pause = pause
+        self._next = 0
+        self._start(threads)
 
     def _run(self) -> None:
         options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
@@ -69,21 +111,8 @@ class Load:
                     self._failed(error, ids)
                     time.sleep(0.01)
                     continue
-                with self._lock:
-                    if answer.ByteSize():
-                        self.problems.append(f"partly taken: {answer}")
-                    self.acknowledged.update(ids)
+                self._answered(answer.SerializeToString(), ids)
                 time.sleep(self._pause)
-
-    def _failed(self, error: grpc.RpcError, ids: list[bytes]) -> None:
-        refusal = is_refusal(error)
-        with self._lock:
-            if refusal is None:
-                self.unanswered.update(ids)
-                return
-            self.refused.update(ids)
-            if not refusal:
-                self.problems.append(f"refused without a hint: {error}")
 
     def _request(self) -> tuple[trace_service_pb2.ExportTraceServiceRequest, list[bytes]]:
         with self._lock:
