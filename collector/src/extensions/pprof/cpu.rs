@@ -4,7 +4,7 @@
 //! Stacks are unwound by what the compiler says of each function (`.eh_frame`), not by libgcc, which takes
 //! locks and believes addresses that lead nowhere.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jemalloc_pprof::{StackProfile, WeightedStack};
@@ -35,11 +35,14 @@ impl CpuSampling {
     /// Begins.
     pub(super) fn start() -> Result<Self, Failure> {
         scratch::prepare();
-        static UNWINDER: OnceLock<()> = OnceLock::new();
-        if UNWINDER.get().is_none() {
+        // Who begins meanwhile would take the place of the first sample.
+        static UNWINDER_LOADED: Mutex<bool> = Mutex::new(false);
+        let mut loaded = UNWINDER_LOADED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !*loaded {
             load_unwinder()?;
-            // Whoever was first has set the same.
-            let _ = UNWINDER.set(());
+            *loaded = true;
         }
         Ok(Self {
             guard: guard(FREQUENCY)?,
