@@ -3,15 +3,20 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_spanmesh-collector");
+
+/// How long the program may be silent, or take to end, before the test fails.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running program, killed if the test ends early.
 pub struct Running {
     pub child: Child,
-    log: BufReader<ChildStderr>,
+    log: Receiver<String>,
     pub lines: Vec<String>,
 }
 
@@ -30,19 +35,26 @@ impl Running {
             .spawn()
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
+        let (lines, received) = channel();
+        thread::spawn(move || log.lines().try_for_each(|line| lines.send(line.unwrap())));
         let mut running = Self {
             child,
-            log,
+            log: received,
             lines: Vec::new(),
         };
         while !running.next_line().contains(" ready ") {}
         running
     }
 
+    /// Waits for another line of the log, but not for ever.
     pub fn next_line(&mut self) -> String {
-        let mut line = String::new();
-        self.log.read_line(&mut line).unwrap();
-        assert!(!line.is_empty(), "the log ended: {:?}", self.lines);
+        let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            let what = match error {
+                RecvTimeoutError::Timeout => "nothing more is logged",
+                RecvTimeoutError::Disconnected => "the log ended",
+            };
+            panic!("{what}: {:#?}", self.lines)
+        });
         self.lines.push(line.clone());
         line
     }
@@ -50,7 +62,7 @@ impl Running {
     /// The address in the first line of the log that holds `text`.
     pub fn address(&self, text: &str) -> SocketAddr {
         let line = self.lines.iter().find(|line| line.contains(text)).unwrap();
-        let (_, address) = line.trim_end().rsplit_once("address=").unwrap();
+        let (_, address) = line.rsplit_once("address=").unwrap();
         address.parse().unwrap()
     }
 
@@ -65,13 +77,26 @@ impl Running {
 
     /// Waits for the end; returns the exit code, the output and the rest of the log.
     pub fn end(mut self) -> (Option<i32>, String, String) {
-        let mut rest = String::new();
-        self.log.read_to_string(&mut rest).unwrap();
+        let status = self.exit_status();
         let mut output = String::new();
         let mut stdout = self.child.stdout.take().unwrap();
         stdout.read_to_string(&mut output).unwrap();
-        let status = self.child.wait().unwrap();
+        let rest: String = self.log.iter().map(|line| line + "\n").collect();
         (status.code(), output, rest)
+    }
+
+    fn exit_status(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() > deadline {
+                let rest: Vec<String> = self.log.try_iter().collect();
+                panic!("it does not end: {:#?} {rest:#?}", self.lines);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
