@@ -205,10 +205,8 @@ def read_json_lines(path: Path) -> Telemetry:
     found = Telemetry()
     if not path.exists():
         return found
-    for line in path.read_text().splitlines(keepends=True):
-        # The last line may be half written.
-        if not line.endswith("\n"):
-            continue
+    # The last line may be half written, and end within a character.
+    for line in path.read_bytes().split(b"\n")[:-1]:
         document = _ids_to_base64(json.loads(line))
         if "resourceSpans" in document:
             traces = json_format.ParseDict(document, ExportTraceServiceRequest())
