@@ -133,7 +133,8 @@ def test_the_collector_of_the_image_names_stores_and_believes(run: Run) -> None:
         (root / "collector.yaml").write_text(yaml.safe_dump(document))
         argv = within(root, f"/{contents.COLLECTOR}", "--config=/collector.yaml")
         process = run.spawn("collector", argv, env={})
-        process.wait_until(lambda: listens(ports.grpc), "the collector was ready")
+        needed = (ports.grpc, ports.http, ports.metrics)
+        process.wait_until(lambda: all(map(listens, needed)), "the collector was ready")
         status = Path(f"/proc/{process.pid}/status").read_text()
         if os.geteuid() == 0:
             assert re.search(rf"^Uid:\s+{USER}\s+{USER}\s+{USER}\s+{USER}$", status, re.M)
@@ -148,7 +149,7 @@ def test_the_collector_of_the_image_names_stores_and_believes(run: Run) -> None:
         looked = within(root, f"/{contents.COLLECTOR}", "doctor", *where)
         done = subprocess.run(looked, env={}, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        process.stop()
+        process.stop(60)
         assert process.exit_status == 0
 
 
@@ -162,7 +163,8 @@ def test_profiling_the_collector_of_the_image_does_no_harm(run: Run) -> None:
     (root / "collector.yaml").write_text(yaml.safe_dump(document))
     argv = within(root, f"/{contents.COLLECTOR}", "--config=/collector.yaml")
     process = run.spawn("collector", argv, env={"TMPDIR": f"/{contents.STATE}"})
-    process.wait_until(lambda: listens(profiles), "profiles can be had")
+    needed = (profiles, ports.http, ports.metrics)
+    process.wait_until(lambda: all(map(listens, needed)), "profiles can be had")
     wire, signal = otlp.Http(ports, otlp.PROTOBUF), otlp.TRACES
     body = wire.encode(samples.small(signal, 2000))
     # More than one allocation in 512 KiB is remembered, and a hundred samples a second taken.
@@ -172,8 +174,8 @@ def test_profiling_the_collector_of_the_image_does_no_harm(run: Run) -> None:
     heap = http.request(profiles, "/debug/pprof/heap")
     assert heap.status == 200, heap.text
     sending.join()
-    wait_for(lambda: account(ports) == {"accepted": 400_000, "sent": 400_000}, "all are sent")
-    process.stop()
+    wait_for(lambda: account(ports) == {"accepted": 400_000, "sent": 400_000}, "all are sent", 90)
+    process.stop(60)
     assert process.exit_status == 0
 
 

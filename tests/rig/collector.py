@@ -137,11 +137,18 @@ class Collector:
         self.process.wait_until(self._ready, "the collector was ready")
 
     def _ready(self) -> bool:
-        return listens(self.ports.grpc) and listens(self.ports.metrics)
+        if not (listens(self.ports.grpc) and listens(self.ports.metrics)):
+            return False
+        try:
+            # Its ports are opened one after the other; this is there once everything has started.
+            return "spanmesh_config_last_reload_success_timestamp_seconds" in self.metrics().names
+        except OSError:
+            return False
 
     def stop(self) -> int:
         """Ask it to end and return its exit status."""
-        self.process.stop(20)
+        # More than it gives itself to deliver what waits.
+        self.process.stop(60)
         status = self.process.exit_status
         if status is None:
             raise RigError(f"{self.name} did not end")
