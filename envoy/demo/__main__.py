@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from rig import accounting, mesh
+from rig import mesh
 from rig.collector import Collector
 from rig.driver import Wish
 from rig.mesh import Mesh
@@ -57,9 +57,8 @@ def drive(world: Mesh) -> None:
 def show(world: Mesh, collector: Collector) -> bool:
     """Print trace, access log and account; return whether the account holds."""
     driver = world.driver
-    received = accounting.wait_for_records(driver.made, collector.telemetry)
-    filters, metrics = world.filter_stats(), collector.metrics()
-    account = accounting.take(driver.made, received, filters=filters, collector=metrics)
+    received, account = world.take_account(collector.telemetry, collector=collector)
+    metrics = collector.metrics()
 
     example = next(made for made in driver.made if made.wish.label == "failing")
     spans = received.of_request(example.mark or "")
@@ -126,9 +125,11 @@ def main() -> int:
             holds = show(world, collector)
             point_out(run, world, collector, running=keep)
             if keep:
-                say("\nRunning until Ctrl-C.")
                 try:
-                    signal.pause()
+                    say("\nRunning until Ctrl-C.")
+                    # In turns, since a signal that comes just before a sleep does not end it.
+                    while True:
+                        time.sleep(1)
                 except KeyboardInterrupt:
                     say("\ndemo: stopping")
             return 0 if holds else 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rig import accounting
+from rig.accounting import Account
 from rig.bootstrap import COLLECTOR_CLUSTER, Filter, Sidecar
 from rig.collector import Collector
 from rig.driver import Driver, Hop, Parent, Wish, chain
@@ -26,6 +27,9 @@ CHAIN = chain("frontend", "cart", "inventory")
 
 _LOADING = ("delivery", "environment", "otherwise_pass")
 """The options of `Solo` that say how the filter is loaded."""
+
+_COUNTED_WITHIN = 20
+"""Seconds after which all counters have to say what has become of the records."""
 
 RESERVE = "/demo.v1.Inventory/Reserve"
 """The gRPC method of the inventory."""
@@ -100,31 +104,49 @@ class Deployment:
         replaced: bool = False,
     ) -> Telemetry:
         """Wait for what the requests so far demand, take the account, and check that it holds."""
-        made = self.driver.made
-        received = accounting.wait_for_records(made, fetch, timeout=timeout)
-        self._wait_for_statistics()
-        accounting.take(
-            made,
-            received,
-            filters=self.filter_stats(),
-            collector=collector.metrics() if collector else None,
+        received, account = self.take_account(
+            fetch,
+            collector=collector,
+            timeout=timeout,
             lossy=lossy,
             duplicates=duplicates,
             replaced=replaced,
-        ).check()
+        )
+        account.check()
         return received
 
-    def _wait_for_statistics(self) -> None:
-        """Wait, for a while, until the filters have counted what has arrived.
+    def take_account(
+        self,
+        fetch: Callable[[], Telemetry],
+        *,
+        collector: Collector | None = None,
+        timeout: float = 30.0,
+        lossy: bool = False,
+        duplicates: bool = False,
+        replaced: bool = False,
+    ) -> tuple[Telemetry, Account]:
+        """Wait for what the requests so far demand; return it with the account of it.
 
-        They count up when they flush, and the account after that tells if they never do.
+        Filters count up when they flush, and a collector when it has its answer, which both come
+        after the records: an account that does not hold is taken again, for a while.
         """
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            stats = self.filter_stats()
-            if not any(s.queue_bytes or s.spans.queued or s.logs.queued for s in stats):
-                return
-            time.sleep(0.1)
+        made = self.driver.made
+        accounting.wait_for_records(made, fetch, timeout=timeout)
+        deadline = time.monotonic() + _COUNTED_WITHIN
+        while True:
+            received = fetch()
+            account = accounting.take(
+                made,
+                received,
+                filters=self.filter_stats(),
+                collector=collector.metrics() if collector else None,
+                lossy=lossy,
+                duplicates=duplicates,
+                replaced=replaced,
+            )
+            if not account.problems or time.monotonic() > deadline:
+                return received, account
+            time.sleep(0.2)
 
 
 class Solo(Deployment):
