@@ -61,7 +61,7 @@ def test_broken_connections_cost_nothing(hop: Hop, fault: Fault) -> None:
         proxy.set(fault)
         # A connection that stalls is kept, while one attempt after the other takes too long.
         hits = 1 if fault is Fault.STALL else 3
-        wait_for(lambda: proxy.hits >= hits, "the exporter ran into the fault", 30)
+        wait_for(lambda: proxy.hits >= hits, "the exporter ran into the fault", 60)
         time.sleep(1.5)
         proxy.set(Fault.NONE)
         before = len(arrived(sink))
@@ -133,7 +133,7 @@ def test_stopping_under_load_delivers_what_was_acknowledged(
     with Load(collector.ports.grpc) as load:
         wait_for(lambda: len(arrived(sink)) > 1000, "spans arrived")
         collector.process.send_signal(number)
-        assert collector.process.wait(30) == 0
+        assert collector.process.wait(60) == 0
     found = once(sink)
     assert load.acknowledged <= found <= load.acknowledged | load.unanswered
     said = account_line(collector, "account received=")

@@ -70,7 +70,7 @@ def helm(
 ) -> subprocess.CompletedProcess[str]:
     """Run Helm and return what it says, whatever its exit status."""
     argv = [str(tool("helm", version)), *map(str, arguments)]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
 
 
 def template(

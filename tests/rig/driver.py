@@ -150,7 +150,7 @@ class Driver:
         with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
             method = channel.unary_unary(wish.path)
             try:
-                method(b"\x0a\x04demo", metadata=metadata, timeout=15)
+                method(b"\x0a\x04demo", metadata=metadata, timeout=30)
                 status = 0
             except grpc.RpcError as error:
                 status = error.code().value[0]

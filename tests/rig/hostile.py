@@ -263,7 +263,7 @@ def http2_requests() -> dict[str, list[Header]]:
     }
 
 
-def send_http2(port: int, headers: Sequence[Header], quiet: float = 3.0) -> str:
+def send_http2(port: int, headers: Sequence[Header], quiet: float = 15.0) -> str:
     """Send one HTTP/2 request unchecked; return how it ended."""
     configuration = h2.config.H2Configuration(
         client_side=True,
@@ -300,7 +300,7 @@ class Exchange:
     """Requests one after the other on a connection that is kept."""
 
     def __init__(self, port: int) -> None:
-        self._client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._client = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._stream = self._client.makefile("rb")
 
     def ask(self, request: bytes) -> int:

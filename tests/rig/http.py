@@ -42,7 +42,7 @@ def request(
     host: str | None = None,
     headers: Headers = (),
     body: bytes = b"",
-    timeout: float = 15.0,
+    timeout: float = 30.0,
     address: str = "127.0.0.1",
 ) -> Response:
     """Make one request to a port of this machine on a connection of its own."""

@@ -31,7 +31,7 @@ class Reply:
 class Connection:
     """One connection to a loopback port."""
 
-    def __init__(self, port: int, timeout: float = 15.0) -> None:
+    def __init__(self, port: int, timeout: float = 30.0) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         configuration = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")

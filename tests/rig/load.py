@@ -106,7 +106,7 @@ class Load(Sender[bytes]):
             while not self._stopping.is_set():
                 request, ids = self._request()
                 try:
-                    answer = stub.Export(request, timeout=5)
+                    answer = stub.Export(request, timeout=30)
                 except grpc.RpcError as error:
                     self._failed(error, ids)
                     time.sleep(0.01)

@@ -6,9 +6,9 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 
-from rig.process import Run
+from rig.process import RigError, Run
 
-_WAIT = 10
+_WAIT = 30
 """Seconds that a service may take to start, and to stop."""
 
 
@@ -33,7 +33,8 @@ def serve_beside(
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    ready.wait(_WAIT)
+    if not ready.wait(_WAIT):
+        raise RigError(f"a service of the rig did not start within {_WAIT} s")
 
     def end() -> None:
         loop.call_soon_threadsafe(loop.stop)

@@ -27,17 +27,20 @@ REASONS = (
 
 RETRY = {"initial_interval": "20ms", "max_interval": "100ms"}
 
+# On a busy machine a sink in Python takes its time, and must not be asked twice for that.
+_USUAL = {"retry_on_failure": RETRY, "timeout": "60s"}
+
 
 def grpc_exporter(port: int, **more: Any) -> dict[str, Any]:
     """Return a pipeline's one exporter, over gRPC."""
     hop = {"endpoint": f"127.0.0.1:{port}", "tls": {"insecure": True}}
-    return {"otlp_grpc": {**hop, "retry_on_failure": RETRY, **more}}
+    return {"otlp_grpc": {**hop, **_USUAL, **more}}
 
 
 def http_exporter(port: int, **more: Any) -> dict[str, Any]:
     """Return a pipeline's one exporter, over HTTP."""
     hop = {"endpoint": f"http://127.0.0.1:{port}", "compression": "none"}
-    return {"otlp_http": {**hop, "retry_on_failure": RETRY, **more}}
+    return {"otlp_http": {**hop, **_USUAL, **more}}
 
 
 def start(

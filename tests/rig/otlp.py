@@ -27,6 +27,9 @@ JSON = "application/json"
 
 _IDS = {"traceId", "spanId", "parentSpanId"}
 
+_PATIENCE = 60
+"""Seconds that an answer may take: there are requests of 64 MiB, and busy machines."""
+
 
 @dataclass(frozen=True)
 class Signal:
@@ -178,7 +181,7 @@ class Grpc:
         """Call Export."""
         call = self._channel.unary_unary(signal.grpc_path)
         try:
-            content = call(body, timeout=15, compression=compression, wait_for_ready=True)
+            content = call(body, timeout=_PATIENCE, compression=compression, wait_for_ready=True)
         except grpc.RpcError as error:
             return _failed(error)
         return Answer(grpc.StatusCode.OK, response=signal.response.FromString(content))
@@ -214,7 +217,12 @@ class Http:
         """Post to the signal's path, with more headers."""
         headers = [("content-type", self.content_type), *more]
         answer = http.request(
-            self._port, signal.http_path, method="POST", headers=headers, body=body
+            self._port,
+            signal.http_path,
+            method="POST",
+            headers=headers,
+            body=body,
+            timeout=_PATIENCE,
         )
         return self.read(signal, answer.status, dict(answer.headers), answer.body)
 

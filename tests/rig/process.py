@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -67,7 +68,7 @@ class Process:
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
+    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
         """Wait until `ready` holds; fail with the log's tail if it ends first or never does."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -104,7 +105,9 @@ class Process:
         try:
             self.wait(timeout)
         except RigError:
-            self._child.kill()
+            # With what it has started itself, such as the Envoy of an agent.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
             self._child.wait()
 
 
@@ -164,7 +167,7 @@ class Run:
         self.close()
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout: float = 15.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
     """Wait until `condition` holds, or fail saying `what` did not."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -131,7 +131,7 @@ class IstioMesh(Deployment):
             wait_for(
                 lambda proxy=proxy: text in proxy.configuration(),
                 f"{proxy.name}: its configuration holds {text}",
-                timeout=30,
+                timeout=60,
             )
 
 

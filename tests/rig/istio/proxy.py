@@ -128,5 +128,5 @@ class Proxy(Envoy):
         wait_for(
             lambda: set(self.extensions().values()) == {kind},
             f"{self.name}: its filters are {kind}",
-            timeout=30,
+            timeout=60,
         )
