@@ -94,6 +94,8 @@ def test_memory_is_flat_under_a_dead_collector(
         for kind, port in ports.items()
     }
     loads = [Load(solo, RATE) for solo in solos.values()]
+    for load in loads:
+        run.on_close(load.stop)
 
     def is_full(solo: Solo) -> bool:
         stats = solo.envoy.filter_stats()
@@ -102,7 +104,7 @@ def test_memory_is_flat_under_a_dead_collector(
 
     began = time.monotonic()
     for solo in solos.values():
-        wait_for(lambda solo=solo: is_full(solo), "the queue was full", 30)
+        wait_for(lambda solo=solo: is_full(solo), "the queue was full", 60)
     # What the first retries need, too.
     time.sleep(max(0.0, began + seconds / 5 - time.monotonic()))
     full = {kind: solo.envoy.resident_bytes() for kind, solo in solos.items()}

@@ -67,6 +67,8 @@ def test_nothing_is_lost_while_configurations_change(run: Run) -> None:
     with Sink() as first, Sink() as second:
         collector = Collector(run, to_sinks(ports, "20ms", a=first), ports=ports)
         stop = threading.Event()
+        # A client that nobody stops keeps the whole test run from ending.
+        run.on_close(stop.set)
         grpc_url, http_url = f"127.0.0.1:{ports.grpc}", f"http://127.0.0.1:{ports.http}/v1/traces"
         clients = [
             *(Client(GrpcExporter(endpoint=grpc_url, insecure=True), stop) for _ in range(2)),
@@ -106,6 +108,7 @@ def test_nothing_is_lost_while_configurations_change(run: Run) -> None:
         wait_for(
             lambda: collector.metrics().total("spanmesh_account_queued_items") == 0,
             "everything is delivered",
+            60,
         )
         metrics = collector.metrics()
         assert collector.stop() == 0
