@@ -20,7 +20,7 @@ from rig.process import RigError, Run, wait_for
 from rig.programs import collector_binary
 from rig.sink import ACCEPT, Behaviour, Sink
 
-NOW, TOMORROW, LAST_YEAR = "+0", "+86400", "-31536000"
+NOW, TOMORROW, LAST_YEAR = "+0", "+86400", "-34560000"
 """Seconds that the clock is off by."""
 
 
@@ -65,7 +65,7 @@ def test_nothing_is_lost_or_held_up_when_the_clock_jumps(
 
     def went_on(load: Load) -> None:
         before = len(arrived(sink))
-        wait_for(lambda: len(arrived(sink)) > before + 200, "spans arrived", 30)
+        wait_for(lambda: len(arrived(sink)) > before + 200, "spans arrived", 60)
         taken = len(load.acknowledged)
         wait_for(lambda: len(load.acknowledged) > taken, "spans were taken")
 
@@ -86,7 +86,7 @@ def test_nothing_is_lost_or_held_up_when_the_clock_jumps(
         wait_for(lambda: len(load.acknowledged) > taken + 500, "spans were taken")
         set_clock(LAST_YEAR)
         collector.process.send_signal(signal.SIGKILL)
-        assert collector.process.wait(10) == -signal.SIGKILL
+        assert collector.process.wait(30) == -signal.SIGKILL
         collector.start()
         sink.behaviour = ACCEPT
         went_on(load)
@@ -101,4 +101,4 @@ def test_nothing_is_lost_or_held_up_when_the_clock_jumps(
     assert collector.stop() == 0
     # The clock was another one, or this would show nothing.
     years = {line.split('"', 4)[3][:4] for line in collector.process.log.read_text().splitlines()}
-    assert len(years) == 2, years
+    assert len(years) >= 2, years

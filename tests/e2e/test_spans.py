@@ -156,7 +156,7 @@ def test_an_upstream_reset_is_an_error_with_its_reason(world: World) -> None:
 def test_a_slow_request_has_a_long_span(world: World) -> None:
     _, spans = world.make(mesh.plain("slow", "?delay_ms=300"))
     for span in spans:
-        assert 300e6 <= span.end - span.start < 5e9
+        assert 300e6 <= span.end - span.start < 15e9
 
 
 @pytest.mark.core

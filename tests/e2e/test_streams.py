@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import http.client
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -251,10 +252,13 @@ def call(
     """Make a gRPC call that streams both ways."""
     parent = Parent.new()
     wish = Wish("stream", streams.CHAT, SERVED, "POST", None, (), parent, status, sampled)
+    answered = threading.Event()
 
     def ask() -> Iterator[bytes]:
-        for number in range(messages):
-            # The first of these may pass before the server has the call.
+        yield b"message 0"
+        # From here on the server has the call.
+        answered.wait(30)
+        for number in range(1, messages):
             time.sleep(LASTS / (messages - 1))
             yield f"message {number}".encode()
         if cancel:
@@ -262,11 +266,12 @@ def call(
 
     with grpc.insecure_channel(f"127.0.0.1:{solo.driver.port}") as channel:
         answers = channel.stream_stream(streams.CHAT)(
-            ask(), metadata=[parent.traceparent()], timeout=15
+            ask(), metadata=[parent.traceparent()], timeout=30
         )
         try:
             received = 0
             for received, _ in enumerate(answers, 1):
+                answered.set()
                 if cancel and received == messages:
                     answers.cancel()
             assert received == messages

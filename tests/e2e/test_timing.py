@@ -20,8 +20,8 @@ from rig.programs import filter_module
 from rig.records import CLIENT
 from rig.sink import Sink
 
-THINKS, WRITES = 0.2, 0.4
-"""Seconds until the slow service answers, and until it has answered in full."""
+THINKS, WRITES = 0.2, 1.5
+"""Seconds until the slow service answers, and from then on until it has answered in full."""
 
 
 class Slow(BaseHTTPRequestHandler):
@@ -77,7 +77,9 @@ def test_the_times_of_a_slow_response_come_apart(run: Run, sink: Sink, slow_serv
     # A sleep is no shorter than it was told to be; Envoy gives whole milliseconds.
     assert isinstance(first_byte, int)
     assert first_byte >= thinks - 1
-    assert whole >= first_byte + writes - 2
+    assert whole >= thinks + writes - 2
+    # Most of what passes between them; a busy machine may see the first byte late.
+    assert whole >= first_byte + writes / 3
     assert total >= whole
     assert found["spanmesh.upstream.attempts"] == 1
 
