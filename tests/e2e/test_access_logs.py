@@ -93,12 +93,13 @@ REFUSED = {
 def test_what_the_codec_refuses_is_read_at_once(run: Run, sink: Sink) -> None:
     solo = Solo(run, collector=sink.port)
     for request in REFUSED.values():
-        with socket.create_connection(("127.0.0.1", solo.envoy.inbound), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", solo.envoy.inbound), timeout=30) as client:
             client.sendall(request)
             assert client.recv(9) == b"HTTP/1.1 "
     # No URL arrives, and so no mark: the account is by numbers.
     count = len(REFUSED)
-    wait_for(lambda: len(sink.telemetry().logs) >= count, "the records arrived")
+    wait_for(lambda: len(sink.telemetry().logs) >= count, "the log records arrived")
+    wait_for(lambda: len(sink.telemetry().spans) >= count, "the spans arrived")
     assert {len(sink.telemetry().logs), len(sink.telemetry().spans)} == {count}
     assert all(log.attributes["http.response.status_code"] >= 400 for log in sink.telemetry().logs)
     # No attribute was missing that is asked for as if it were always there.

@@ -56,7 +56,7 @@ def test_a_collector_with_a_dead_destination_says_so_and_counts_what_it_drops(ru
     with grpc.insecure_channel(f"127.0.0.1:{ports.grpc}") as channel:
         stub = trace_service_pb2_grpc.TraceServiceStub(channel)
         for first in range(0, 20_000, SPANS):
-            stub.Export(request(first), timeout=10)
+            stub.Export(request(first), timeout=30)
             sent += SPANS
 
         def verbose() -> dict[str, Any]:

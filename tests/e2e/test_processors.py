@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from typing import Any
 
 import grpc
@@ -89,10 +88,13 @@ def http_exporter(ports: Ports) -> SpanExporter:
 def arrived(collector: Collector, sink: Sink, expected: int, sampled_out: int = 0) -> list[Span]:
     """Wait for the spans, and check the account by ids and by metrics."""
     wait_for(lambda: len(sink.telemetry().spans) >= expected, f"{expected} spans")
+    sent = "otelcol_exporter_sent_spans"
+    # The sink has them a moment before the collector hears of it.
+    wait_for(lambda: collector.metrics().total(sent) >= expected, "they are sent")
     metrics = collector.metrics()
     accepted = metrics.total("spanmesh_account_accepted_items", signal="traces")
     assert metrics.total("otelcol_receiver_accepted_spans") == SPANS
-    assert metrics.total("otelcol_exporter_sent_spans") == expected
+    assert metrics.total(sent) == expected
     assert metrics.total("spanmesh_account_sampled_out_items") == sampled_out
     assert metrics.total("spanmesh_account_dropped_items") == 0
     assert metrics.total("spanmesh_account_queued_items") == 0
@@ -238,7 +240,8 @@ def large_request(size: int) -> trace_service_pb2.ExportTraceServiceRequest:
 def test_memory_limiter(run: Run, sink: Sink) -> None:
     ports = Ports.free()
     limiter = {
-        "check_interval": "1s",
+        # For so long it is not ready after a refusal at the hard limit.
+        "check_interval": "5s",
         "limit_mib": 10,
         "spike_limit_mib": 5,
         "fail_readiness_when_hard_limited": True,
@@ -286,8 +289,7 @@ def test_memory_limiter(run: Run, sink: Sink) -> None:
     assert refused.status == 503
     assert refused.header("retry-after") == "1"
     assert http.request(ports.health, "/").status == 503
-    time.sleep(1.2)
-    assert http.request(ports.health, "/").status == 200
+    wait_for(lambda: http.request(ports.health, "/").status == 200, "it was ready again")
     sink.behaviour = Behaviour()
     wait_for(lambda: len(sink.telemetry().spans) == 4, "what was taken")
     wait_for(lambda: collector.metrics().total("spanmesh_account_sent_items") == 4, "the account")

@@ -47,8 +47,11 @@ def spans_of(collector: Collector, service: str) -> list[Span]:
     wait_for(lambda: len(found()) >= SPANS, f"{SPANS} spans of {service}")
     spans = found()
     assert len({span.span_id for span in spans}) == len(spans) == SPANS
+    sent = "otelcol_exporter_sent_spans"
+    # They are written a moment before they are counted.
+    wait_for(lambda: collector.metrics().total(sent) >= SPANS, "they are sent")
     metrics = collector.metrics()
-    for name in ("otelcol_receiver_accepted_spans", "otelcol_exporter_sent_spans"):
+    for name in ("otelcol_receiver_accepted_spans", sent):
         assert metrics.total(name) == SPANS
     assert metrics.total("otelcol_receiver_refused_spans") == 0
     return spans
@@ -106,7 +109,7 @@ def test_javascript(run: Run, protocol: str) -> None:
         cwd=ROOT / "tests" / "sdk-js",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
