@@ -15,8 +15,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from rig.load import Sender
 from rig.otlp import TRACES
-from rig.ports import free_port
-from rig.process import RigError
+from rig.ports import free_port, open_when_free
 
 SIZE = 100
 """Spans in a request."""
@@ -129,10 +128,7 @@ class Tally:
         handler = grpc.unary_unary_rpc_method_handler(self._export)
         handlers = grpc.method_handlers_generic_handler(TRACES.service, {"Export": handler})
         server.add_generic_rpc_handlers([handlers])
-        try:
-            server.add_insecure_port(f"127.0.0.1:{self.port}")
-        except RuntimeError as error:
-            raise RigError(f"the tally cannot listen on 127.0.0.1:{self.port}") from error
+        open_when_free(server.add_insecure_port, self.port)
         self.first = None
         server.start()
         self.started = time.monotonic()

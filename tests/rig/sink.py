@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import grpc
@@ -22,8 +23,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 
 from rig import records
 from rig.certificates import Identity
-from rig.ports import free_port
-from rig.process import RigError
+from rig.ports import free_port, open_when_free
 from rig.records import Telemetry
 
 
@@ -82,13 +82,11 @@ class Sink:
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(self), server)
         logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(self), server)
         metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(self), server)
-        try:
-            if self._identity is None:
-                server.add_insecure_port(f"127.0.0.1:{self.port}")
-            else:
-                server.add_secure_port(f"127.0.0.1:{self.port}", self._identity.credentials())
-        except RuntimeError as error:
-            raise RigError(f"the sink cannot listen on 127.0.0.1:{self.port}") from error
+        listen = server.add_insecure_port
+        if self._identity is not None:
+            credentials = self._identity.credentials()
+            listen = partial(server.add_secure_port, server_credentials=credentials)
+        open_when_free(listen, self.port)
         server.start()
         self._server = server
         return self
