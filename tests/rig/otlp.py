@@ -27,7 +27,7 @@ JSON = "application/json"
 
 _IDS = {"traceId", "spanId", "parentSpanId"}
 
-_PATIENCE = 60
+_PATIENCE = 30
 """Seconds that an answer may take: there are requests of 64 MiB, and busy machines."""
 
 
