@@ -109,6 +109,8 @@ def main() -> int:
     keep = parser.parse_args().keep
     # So that the end of a CI job, too, stops what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A shell has what it starts in the background ignore this one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with Run("demo") as run:
             say("demo: starting the collector, three services and their Envoys")

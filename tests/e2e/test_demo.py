@@ -31,7 +31,9 @@ def test_the_demo_ends_with_its_account() -> None:
 
 
 def test_the_demo_keeps_running_until_it_is_interrupted(run: Run) -> None:
-    process = run.spawn("demo", [*DEMO, "--keep"], {"PYTHONPATH": ENVIRONMENT["PYTHONPATH"]})
+    # As a shell starts it in the background: with the signal ignored.
+    argv = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *DEMO, "--keep"]
+    process = run.spawn("demo", argv, {"PYTHONPATH": ENVIRONMENT["PYTHONPATH"]})
     process.wait_until(lambda: "until Ctrl-C" in process.tail(), "the demo was running", 120)
     found = re.search(r"curl http://127\.0\.0\.1:(\d+)/checkout", process.tail(40))
     assert found is not None
