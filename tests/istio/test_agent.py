@@ -16,6 +16,7 @@ from rig.istio.control_plane import ControlPlane
 from rig.istio.manifests import Object, of_kind, with_module, with_strategy
 from rig.istio.mesh import ADDRESSES, QUICK
 from rig.istio.modules import WebServer, another, image
+from rig.istio.proxy import RECONNECTED
 from rig.istio.traffic import Traffic
 from rig.istio.workloads import Workload
 from rig.mesh import Deployment, start_service_on
@@ -65,7 +66,8 @@ class Pod(Deployment):
         self.envoys = [self.proxy]
         if refused:
             self.proxy.wait_ready()
-            wait_for(lambda: bool(self.proxy.rejected()), "Envoy has refused the module")
+            refusals = self.proxy.rejected
+            wait_for(lambda: bool(refusals()), "Envoy has refused the module", RECONNECTED)
         else:
             self.proxy.wait_configured()
 
@@ -216,7 +218,9 @@ def test_a_new_configuration_under_load(pod: Pod) -> None:
             changed = pod.plugin(sha256=pod.digest)
             changed["spec"]["pluginConfig"]["capture"] = {"request_headers": [name]}
             pod.apply(changed)
-            wait_for(lambda name=name: name in pod.proxy.configuration(), "it is there", 30)
+            wait_for(
+                lambda name=name: name in pod.proxy.configuration(), "it is there", RECONNECTED
+            )
             traffic.more()
     # The agent leaves out of the VM's configuration what Istio changes with each version, so the
     # VM stays, and with it every count.
@@ -233,7 +237,11 @@ def test_a_new_module_by_its_digest_under_load(run: Run, pod: Pod) -> None:
     with Traffic(pod.driver, WITH_FILTER) as traffic:
         traffic.more()
         pod.apply(pod.plugin(pod.url(f"{IMAGE}:2"), newer))
-        wait_for(lambda: modules(pod.proxy.configuration()) != modules(before), "it is loaded", 30)
+        wait_for(
+            lambda: modules(pod.proxy.configuration()) != modules(before),
+            "it is loaded",
+            RECONNECTED,
+        )
         traffic.more()
     pod.account(replaced=True)
 

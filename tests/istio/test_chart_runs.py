@@ -43,7 +43,7 @@ def send(mesh: Mesh, name: str, numbers: range) -> set[str]:
         channel = grpc.insecure_channel(endpoint)
     request, ids = spans(numbers)
     with channel:
-        channel.unary_unary(TRACES.grpc_path)(request.SerializeToString(), timeout=15)
+        channel.unary_unary(TRACES.grpc_path)(request.SerializeToString(), timeout=60)
     return {one.hex() for one in ids}
 
 
@@ -70,7 +70,7 @@ def test_spans_pass(run: Run, monkeypatch: pytest.MonkeyPatch, case: str) -> Non
     # Gateway, agent, sidecar: each also gets what the layers before it send.
     for number, collector in enumerate(mesh.collectors.values()):
         demanded = SPANS * (len(mesh.collectors) - number)
-        wait_for(lambda c=collector, d=demanded: settled(c, d), f"{collector.name} is done")
+        wait_for(lambda c=collector, d=demanded: settled(c, d), f"{collector.name} is done", 60)
         found = account(collector)
         assert found["accepted"] == found["sent"] + found["sampled_out"]
         assert (found["dropped"], found["recovered"]) == (0, 0)
@@ -109,12 +109,12 @@ def test_what_helm_test_runs_passes(run: Run, case: str) -> None:
         argv = [*container["command"][:-1], script]
         return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
 
-    wait_for(lambda: http.request(ports.health, "/").status == 200, "the collector is ready")
+    wait_for(lambda: http.request(ports.health, "/").status == 200, "the collector is ready", 60)
     done = ran()
     assert done.returncode == 0, done.stderr
     collector = mesh.collectors["spanmesh-collector"]
     assert account(collector)["accepted"] == 1
-    wait_for(lambda: account(collector)["sent"] == 1, "the span went on")
+    wait_for(lambda: account(collector)["sent"] == 1, "the span went on", 60)
     # A proxy is told to end, whatever comes of the test.
     ends = int(pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "true")
     assert (case, agent.posted) == (case, ["/quitquitquit"] * ends)

@@ -17,6 +17,7 @@ from rig.istio import manifests
 from rig.istio.manifests import Object, of_kind, with_module
 from rig.istio.mesh import QUICK, IstioMesh, module_url, wish
 from rig.istio.modules import another
+from rig.istio.proxy import RECONNECTED
 from rig.istio.traffic import Traffic
 from rig.process import Run, wait_for
 from rig.programs import filter_module
@@ -62,7 +63,9 @@ def test_a_configuration_that_is_wrong(run: Run) -> None:
         traffic.more()
         mesh.apply(objects(sampler={"ratio": "half"}))
         for proxy in mesh.proxies:
-            wait_for(lambda proxy=proxy: bool(proxy.rejected()), f"{proxy.name} refused it", 30)
+            wait_for(
+                lambda proxy=proxy: bool(proxy.rejected()), f"{proxy.name} refused it", RECONNECTED
+            )
         traffic.more()
         mesh.apply(objects(capture={"request_headers": ["x-right"]}))
         mesh.wait_for_text("x-right")
@@ -151,9 +154,9 @@ def test_one_of_two_collectors_that_dies(run: Run, end: signal.Signals) -> None:
         with Traffic(mesh.driver, wish("all the while")) as traffic:
             traffic.more()
             for one in (first, second):
-                wait_for(lambda one=one: accepted(one) > 0, f"{one.name} is asked")
+                wait_for(lambda one=one: accepted(one) > 0, f"{one.name} is asked", 60)
             first.process.send_signal(end)
-            first.process.wait(30)
+            first.process.wait(60)
             traffic.more(120)
             # What Kubernetes does once the pod is not ready.
             mesh.endpoints = mesh.endpoints[1:]
@@ -163,7 +166,9 @@ def test_one_of_two_collectors_that_dies(run: Run, end: signal.Signals) -> None:
         first.start()
         mesh.settle(sink.telemetry, timeout=60, duplicates=True)
         wait_for(
-            lambda: first.metrics().total("spanmesh_account_queued_items") == 0, "nothing waits"
+            lambda: first.metrics().total("spanmesh_account_queued_items") == 0,
+            "nothing waits",
+            60,
         )
 
 
@@ -173,7 +178,7 @@ def test_a_collector_that_a_sidecar_does_not_know_yet(run: Run) -> None:
     frontend = mesh.proxies[1]
     with Traffic(mesh.driver, wish("all the while")) as traffic:
         traffic.more()
-        wait_for(lambda: "no such cluster" in frontend.log, "the filter says so")
+        wait_for(lambda: "no such cluster" in frontend.log, "the filter says so", 60)
         mesh.show_collector()
         traffic.more()
     mesh.settle(collector.telemetry, collector=collector, timeout=60)
@@ -186,7 +191,7 @@ def test_a_control_plane_that_is_gone(run: Run) -> None:
     with Traffic(mesh.driver, wish("all the while")) as traffic:
         traffic.more()
         mesh.control_plane.process.send_signal(signal.SIGKILL)
-        mesh.control_plane.process.wait(10)
+        mesh.control_plane.process.wait(60)
         traffic.more(200)
         mesh.objects = objects(capture={"request_headers": ["x-after"]})
         mesh.restart_control_plane()

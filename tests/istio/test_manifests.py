@@ -179,5 +179,5 @@ def test_envoy_and_the_filter_accept_the_configuration(run: Run) -> None:
     envoy = Envoy(run, "inventory", document, admin=admin)
     envoy.wait_ready()
     assert Driver(inbound).get(alone()).status == 200
-    wait_for(lambda: envoy.filter_stats().spans.emitted == 1, "the span was counted")
+    wait_for(lambda: envoy.filter_stats().spans.emitted == 1, "the span was counted", 60)
     assert envoy.filter_stats().config_rejected == 0

@@ -25,6 +25,6 @@ def test_the_statistics_go_with_the_filter(run: Run, sink: Sink) -> None:
     assert there(with_it)
     assert there(without_it)
     solo.envoy.lose_filter()
-    wait_for(lambda: not there(with_it), "the filter's statistics have gone")
+    wait_for(lambda: not there(with_it), "the filter's statistics have gone", 60)
     assert there(without_it)
     assert http.request(solo.envoy.inbound, "/stock").status == 200

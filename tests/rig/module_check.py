@@ -31,7 +31,7 @@ def check(run: Run, module: Path) -> None:
     if rejected != 0:
         raise RigError(f"the filter is not active: its config.rejected is {rejected}, expected 0")
     try:
-        solo.settle(sink.telemetry, timeout=10)
+        solo.settle(sink.telemetry)
     except AssertionError as error:
         raise RigError(str(error)) from error
 

@@ -67,6 +67,7 @@ class ControlPlane:
                 self._said("rig: applied") > applied or self._said("rig: not applied") > refused
             ),
             "the control plane took the objects",
+            timeout=60,
         )
         if self._said("rig: not applied") > refused:
             raise RigError(f"the control plane refused the objects:\n{self.process.tail()}")

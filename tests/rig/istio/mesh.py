@@ -14,7 +14,7 @@ from rig.driver import Driver, Hop, Wish
 from rig.istio import manifests, workloads
 from rig.istio.control_plane import ControlPlane
 from rig.istio.manifests import Object
-from rig.istio.proxy import Proxy
+from rig.istio.proxy import RECONNECTED, Proxy
 from rig.istio.workloads import Workload
 from rig.mesh import Deployment, start_service_on
 from rig.ports import free_port
@@ -131,7 +131,7 @@ class IstioMesh(Deployment):
             wait_for(
                 lambda proxy=proxy: text in proxy.configuration(),
                 f"{proxy.name}: its configuration holds {text}",
-                timeout=60,
+                timeout=RECONNECTED,
             )
 
 

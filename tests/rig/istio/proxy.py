@@ -14,6 +14,10 @@ from rig.process import Run, wait_for
 
 COLLECTOR_CLUSTER = "outbound|4317||spanmesh-collector.observability.svc.cluster.local"
 
+RECONNECTED = 90
+"""Seconds within which a proxy has what its control plane has: it may have been without one, and
+Envoy waits for up to half a minute between its attempts."""
+
 _PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -77,7 +81,9 @@ class Proxy(Envoy):
         Ready is not enough: an Envoy is ready with listeners that it has refused.
         """
         self.wait_ready()
-        self.process.wait_until(self._configured, "Envoy had its listener and the clusters")
+        self.process.wait_until(
+            self._configured, "Envoy had its listener and the clusters", timeout=RECONNECTED
+        )
         assert self.rejected() == {}, self.process.tail()
 
     def _configured(self) -> bool:
@@ -128,5 +134,5 @@ class Proxy(Envoy):
         wait_for(
             lambda: set(self.extensions().values()) == {kind},
             f"{self.name}: its filters are {kind}",
-            timeout=60,
+            timeout=RECONNECTED,
         )
