@@ -7,6 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use spanmesh_wal::{AppendError, Committer, Entry, Found, Log, OpenError, Options};
 
+/// How long a thread may take for something, on a machine that has other things to do, too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn options(max_bytes: u64) -> Options {
     Options {
         fsync: true,
@@ -111,7 +114,7 @@ fn the_one_who_waits_for_a_directory_gets_it() {
     let log = Log::open(&directory, options(100_000)).unwrap();
     let waiting = std::thread::spawn(move || {
         let patient = Options {
-            lock_timeout: Duration::from_secs(60),
+            lock_timeout: PATIENCE,
             ..options(100_000)
         };
         Log::open(&directory, patient).map(|_| ())
@@ -133,10 +136,10 @@ fn those_who_wait_share_one_sync() {
         entry(10),
         Box::new(move |_| {
             reach.send(()).unwrap();
-            held.recv().unwrap();
+            held.recv_timeout(PATIENCE).unwrap();
         }),
     );
-    reached.recv().unwrap();
+    reached.recv_timeout(PATIENCE).unwrap();
     for number in 0..100 {
         let answer = answer.clone();
         committer.append(
@@ -146,7 +149,7 @@ fn those_who_wait_share_one_sync() {
     }
     release.send(()).unwrap();
     for expected in 0..100 {
-        let (number, result) = answers.recv().unwrap();
+        let (number, result) = answers.recv_timeout(PATIENCE).unwrap();
         assert_eq!(number, expected);
         assert_eq!(result.unwrap().from.records, expected + 1);
     }
