@@ -11,9 +11,7 @@ use spanmesh_collector::pipeline::DropReason;
 use spanmesh_collector::service::Plan;
 use spanmesh_otlp::status::{Code, Status};
 use support::telemetry::traces;
-use support::{Collector, eventually};
-
-const DRAIN: Duration = Duration::from_secs(10);
+use support::{Collector, DRAIN, eventually};
 
 /// A collector whose receiver `otlp/closed` demands what the extension `name` knows.
 async fn receiver(name: &str, options: &str) -> Collector {
@@ -45,8 +43,8 @@ async fn sender(receiver: &Collector, name: &str, options: &str) -> Collector {
 extensions:
   {name}: {options}
 exporters:
-  otlp_grpc: {{endpoint: '{grpc}', tls: {{insecure: true}}, auth: {{authenticator: {name}}}}}
-  otlp_http: {{endpoint: 'http://{http}', auth: {{authenticator: {name}}}}}
+  otlp_grpc: {{endpoint: '{grpc}', tls: {{insecure: true}}, timeout: 1m, auth: {{authenticator: {name}}}}}
+  otlp_http: {{endpoint: 'http://{http}', timeout: 1m, auth: {{authenticator: {name}}}}}
 service:
   {{metrics}}
   extensions: [{name}]

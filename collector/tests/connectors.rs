@@ -2,20 +2,17 @@
 
 mod support;
 
-use std::time::Duration;
-
 use prost::Message;
 use spanmesh_otlp::Signal;
-use support::Collector;
 use support::sink::GrpcSink;
 use support::telemetry::{distinct_ids, spans, traces};
-
-const DRAIN: Duration = Duration::from_secs(10);
+use support::{Collector, DRAIN};
 
 #[tokio::test]
 async fn what_is_forwarded_arrives_once_for_each_way() {
     let (near, far) = (GrpcSink::default(), GrpcSink::default());
-    let exporter = |address| format!("{{endpoint: '{address}', tls: {{insecure: true}}}}");
+    let exporter =
+        |address| format!("{{endpoint: '{address}', tls: {{insecure: true}}, timeout: 1m}}");
     let sections = format!(
         "
 processors:

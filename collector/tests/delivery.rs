@@ -6,10 +6,10 @@ mod support;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use spanmesh_otlp::{Signal, json};
-use support::pipeline::{DRAIN, all, grpc_exporter, http_exporter, sections, send};
+use support::pipeline::{all, grpc_exporter, http_exporter, sections, send};
 use support::sink::{GrpcSink, HttpSink};
 use support::telemetry::{distinct_ids, spans, traces};
-use support::{Collector, eventually};
+use support::{Collector, DRAIN, eventually};
 
 #[tokio::test]
 async fn spans_arrive_as_they_were_sent_in_every_compression() {
@@ -101,7 +101,7 @@ async fn batches_are_formed_by_size_and_by_time() {
     let sink = GrpcSink::default();
     let address = sink.serve().await;
     let text = grpc_exporter(address, "sending_queue: {num_consumers: 1}")
-        .replace("{timeout: 10ms}", "{send_batch_size: 100, timeout: 100ms}");
+        .replace("{timeout: 10ms}", "{send_batch_size: 100, timeout: 1s}");
     let collector = Collector::start(&text).await;
     for start in (0..250).step_by(10) {
         send(&collector, start..start + 10).await;
@@ -121,7 +121,7 @@ async fn batches_are_formed_by_size_and_by_time() {
 async fn queues_batch_without_a_processor() {
     let sink = GrpcSink::default();
     let address = sink.serve().await;
-    let more = "sending_queue: {batch: {flush_timeout: 100ms, min_size: 100}}";
+    let more = "sending_queue: {batch: {flush_timeout: 1s, min_size: 100}}";
     let text = grpc_exporter(address, more)
         .replace("processors: [batch], ", "")
         .replace("  batch: {timeout: 10ms}\n", "");

@@ -2,9 +2,10 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Output;
 
+use support::ClosedPort;
 use support::program::{Running, config, http, run, text};
 
 /// A collector that delivers to `endpoint`.
@@ -35,14 +36,6 @@ service:
 
 const REQUEST: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"a",
     "traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"}]}]}]}"#;
-
-/// A port that nobody listens on.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-}
 
 fn doctor(metrics: SocketAddr, health: SocketAddr, zpages: SocketAddr) -> Output {
     let ports = [metrics, health, zpages].map(|address| address.port().to_string());
@@ -102,7 +95,9 @@ fn what_fails_and_what_is_full_is_said_with_the_reason() {
 
 #[test]
 fn what_cannot_be_looked_at_is_told_from_what_is_down() {
-    let output = doctor(free(), free(), free());
+    let closed = ClosedPort::new();
+    let nowhere = closed.address();
+    let output = doctor(nowhere, nowhere, nowhere);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
@@ -113,7 +108,7 @@ fn what_cannot_be_looked_at_is_told_from_what_is_down() {
     let file = config(&collector("127.0.0.1:9"));
     let running = Running::start(file.path());
     let health = running.address("extension=\"health_check\"");
-    let output = doctor(free(), health, free());
+    let output = doctor(nowhere, health, nowhere);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(
@@ -122,7 +117,7 @@ fn what_cannot_be_looked_at_is_told_from_what_is_down() {
     );
 
     // What is no collector.
-    let output = doctor(health, health, free());
+    let output = doctor(health, health, nowhere);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
 }
 
@@ -132,7 +127,8 @@ fn several_collectors_are_looked_at_together() {
     let running = Running::start(file.path());
     let metrics = running.address("serving metrics").to_string();
     let health = running.address("extension=\"health_check\"").port();
-    let gone = format!("127.0.0.1:{}", free().port());
+    let closed = ClosedPort::new();
+    let gone = closed.address().to_string();
     let health = health.to_string();
     let arguments = [
         "doctor",

@@ -10,8 +10,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
 use spanmesh_otlp::status;
-use support::Collector;
 use support::telemetry::traces;
+use support::{ClosedPort, Collector};
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
@@ -39,21 +39,19 @@ fn large(bytes: usize) -> ExportTraceServiceRequest {
     request
 }
 
-/// A collector whose soft limit is reached.
-async fn loaded() -> Collector {
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = nobody.local_addr().unwrap();
-    drop(nobody);
-    let collector = Collector::start(&sections(address)).await;
+/// A collector whose soft limit is reached, and the port of its destination.
+async fn loaded() -> (Collector, ClosedPort) {
+    let nobody = ClosedPort::new();
+    let collector = Collector::start(&sections(nobody.address())).await;
     collector
         .post_traces(large(1_200_000).encode_to_vec())
         .await;
-    collector
+    (collector, nobody)
 }
 
 #[tokio::test]
 async fn over_grpc_it_is_unavailable_with_retry_info() {
-    let collector = loaded().await;
+    let (collector, _nobody) = loaded().await;
     let client = TraceServiceClient::connect(collector.grpc()).await.unwrap();
     for mut client in [
         client.clone(),
@@ -78,7 +76,7 @@ async fn over_grpc_it_is_unavailable_with_retry_info() {
 
 #[tokio::test]
 async fn over_http_it_is_503_with_retry_after_in_the_encoding_of_the_request() {
-    let collector = loaded().await;
+    let (collector, _nobody) = loaded().await;
     // That the bodies are none of what they are said to be is not seen: they are not looked at.
     for (content_type, encoding) in [
         ("application/x-protobuf", "identity"),

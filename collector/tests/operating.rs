@@ -13,10 +13,8 @@ use serde_json::Value;
 use spanmesh_collector::pipeline::DropReason;
 use support::sink::{GrpcSink, HttpSink};
 use support::telemetry::traces;
-use support::{Answer, Collector, eventually, request};
+use support::{Answer, Collector, DRAIN, eventually, request};
 use tonic::{Code, Status};
-
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// A port that nobody listens on.
 const NOWHERE: &str = "127.0.0.1:9";
@@ -278,7 +276,7 @@ async fn what_is_left_at_the_end_is_counted_by_exporter() {
     for first in (0..5000).step_by(100) {
         send(&collector, first..first + 100).await;
     }
-    let account = collector.stop(Duration::from_millis(200)).await;
+    let account = collector.stop(Duration::from_secs(2)).await;
     assert_eq!((account.received, account.refused), (5000, 0));
     let of = |exporter: &str| {
         let found = account.destinations.iter().find(|(id, ..)| id == exporter);

@@ -12,7 +12,7 @@ use prost::Message;
 use spanmesh_otlp::status::{Code, Status};
 use spanmesh_otlp::{Signal, json};
 use support::telemetry::{logs, metrics, traces};
-use support::{Answer, Collector};
+use support::{Answer, Collector, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -223,7 +223,9 @@ async fn who_is_still_sending_sees_why_it_was_refused() {
         // A client like this looks for an answer when it has sent everything.
         stream.write_all(&vec![b' '; 6_000_000]).await.unwrap();
         let mut answer = vec![0; 12];
-        stream.read_exact(&mut answer).await.unwrap();
+        within("an answer", stream.read_exact(&mut answer))
+            .await
+            .unwrap();
         assert_eq!(answer, expected, "{line}");
     }
 }
@@ -243,7 +245,9 @@ async fn a_body_without_length_is_stopped_at_the_limit() {
     }
     let _ = stream.write_all(b"0\r\n\r\n").await;
     let mut answer = vec![0; 12];
-    stream.read_exact(&mut answer).await.unwrap();
+    within("an answer", stream.read_exact(&mut answer))
+        .await
+        .unwrap();
     assert_eq!(answer, b"HTTP/1.1 413");
 }
 
@@ -542,7 +546,7 @@ async fn bodies_and_headers_have_their_time() {
     tokio::select! {
         result = read.read_exact(&mut answer) => { result.unwrap(); }
         () = dripping => {}
-        () = tokio::time::sleep(Duration::from_secs(5)) => panic!("no answer"),
+        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("no answer"),
     }
     assert_eq!(&answer, b"HTTP/1.1 503");
 
@@ -552,6 +556,6 @@ async fn bodies_and_headers_have_their_time() {
         .await
         .unwrap();
     let mut rest = Vec::new();
-    let closing = tokio::time::timeout(Duration::from_secs(5), silent.read_to_end(&mut rest));
+    let closing = tokio::time::timeout(Duration::from_secs(20), silent.read_to_end(&mut rest));
     closing.await.expect("the connection stays open").unwrap();
 }

@@ -9,20 +9,18 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use prost::Message;
 use spanmesh_collector::pipeline::DropReason;
 use spanmesh_otlp::status;
-use support::pipeline::{DRAIN, all, grpc_exporter, sections, send};
+use support::pipeline::{all, grpc_exporter, sections, send};
 use support::sink::GrpcSink;
 use support::telemetry::{distinct_ids, spans, traces};
-use support::{Collector, eventually};
+use support::{ClosedPort, Collector, DRAIN, eventually, within};
 use tonic::Code;
 
 #[tokio::test]
 async fn a_dead_back_end_does_not_stop_the_others() {
     let sink = GrpcSink::default();
     let address = sink.serve().await;
-    // A port that nobody listens on.
-    let dead = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let dead_address = dead.local_addr().unwrap();
-    drop(dead);
+    let dead = ClosedPort::new();
+    let dead_address = dead.address();
     let exporters = format!(
         "  otlp_grpc:\n    endpoint: {address}\n    tls: {{insecure: true}}
   otlp_grpc/dead:\n    endpoint: {dead_address}\n    tls: {{insecure: true}}
@@ -72,15 +70,22 @@ async fn clients_that_wait_for_room_are_refused_when_the_collector_stops() {
     let more = "sending_queue: {queue_size: 10, sizer: items, block_on_overflow: true}";
     let collector = Collector::start(&grpc_exporter(address, more)).await;
     send(&collector, 0..10).await;
+    let held = "spanmesh_memory_budget_used_bytes";
+    let before = collector.metric(held).await;
     let url = format!("http://{}/v1/traces", collector.address("otlp", "http"));
     let waiting = tokio::spawn(async move {
         let headers = [("content-type", "application/x-protobuf")];
         support::request("POST", &url, &headers, traces(10..20).encode_to_vec()).await
     });
+    eventually("the second request is there", async || {
+        collector.metric(held).await > before
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!waiting.is_finished());
     let account = collector.stop(Duration::from_millis(100)).await;
-    assert_eq!(waiting.await.unwrap().status, 503);
+    let answer = within("an answer", waiting).await.unwrap();
+    assert_eq!(answer.status, 503);
     assert_eq!((account.received, account.refused), (10, 10));
 }
 

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Request;
@@ -16,11 +16,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use prost::Message;
 use support::sink::GrpcSink;
 use support::telemetry::{distinct_ids, traces};
-use support::{Collector, eventually, try_post};
+use support::{ClosedPort, Collector, DRAIN, eventually, try_post, was_not_sent, within};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
-
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// A traces pipeline with `batch` to a gRPC exporter for each of these names and addresses.
 fn sections(timeout: &str, exporters: &[(&str, std::net::SocketAddr)]) -> String {
@@ -28,7 +26,7 @@ fn sections(timeout: &str, exporters: &[(&str, std::net::SocketAddr)]) -> String
     for (name, address) in exporters {
         text.push_str(&format!(
             "  otlp_grpc/{name}:\n    endpoint: {address}\n    tls: {{insecure: true}}\n    \
-             retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}\n"
+             timeout: 1m\n    retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}\n"
         ));
     }
     let names: Vec<String> = exporters
@@ -63,18 +61,16 @@ fn ids(request: u64) -> std::ops::Range<u64> {
     request * 10..request * 10 + 10
 }
 
-/// Whether OTLP allows to send a request again. tonic says INTERNAL of one that it has not sent because
-/// the connection was being closed without an error; other clients send it over the next connection.
+/// How long a server that leaves its port to another one waits for the first request of a connection.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Whether OTLP allows to send a request again.
 fn may_be_sent_again(status: &Status) -> bool {
-    match status.code() {
-        Code::Unavailable | Code::Cancelled => true,
-        Code::Internal => format!("{status:?}").contains("GoAway(b\"\", NO_ERROR, Remote)"),
-        _ => false,
-    }
+    matches!(status.code(), Code::Unavailable | Code::Cancelled) || was_not_sent(status)
 }
 
-/// Sends over one gRPC connection until told to stop, each request again until it is taken. Any other
-/// failure than one that `allows` for that is the test's.
+/// Sends over one gRPC connection until told to stop, but something, each request again until it is
+/// taken. Any other failure than one that `allows` for that is the test's.
 async fn export(
     endpoint: String,
     first: u64,
@@ -84,7 +80,7 @@ async fn export(
     let mut client = TraceServiceClient::connect(endpoint).await.unwrap();
     let mut taken = BTreeSet::new();
     let mut request = first;
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) || taken.is_empty() {
         match client.export(traces(ids(request))).await {
             Ok(_) => {
                 taken.extend(ids(request));
@@ -107,7 +103,7 @@ async fn post_on(
     tokio::spawn(connection);
     let mut taken = BTreeSet::new();
     let mut request = first;
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) || taken.is_empty() {
         let body = traces(ids(request)).encode_to_vec();
         let post = Request::post("/v1/traces")
             .header("host", "collector")
@@ -124,18 +120,23 @@ async fn post_on(
     taken
 }
 
-/// The same, each request over a connection of its own, none of which may be refused.
+/// The same, each request over a connection of its own, none of which may be refused, unless the test
+/// itself was so slow to use it that the server had left.
 async fn post(url: String, first: u64, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
     let mut taken = BTreeSet::new();
     let mut request = first;
-    while !stop.load(Ordering::Relaxed) {
-        let status = try_post(&url, traces(ids(request)).encode_to_vec()).await;
-        match status.expect("the connection was refused or broken off") {
-            200 => {
+    while !stop.load(Ordering::Relaxed) || taken.is_empty() {
+        let began = Instant::now();
+        match try_post(&url, traces(ids(request)).encode_to_vec()).await {
+            Some(200) => {
                 taken.extend(ids(request));
                 request += 1;
             }
-            status => assert_eq!(status, 503),
+            Some(status) => assert_eq!(status, 503),
+            None => assert!(
+                began.elapsed() >= LINGER,
+                "the connection was refused or broken off"
+            ),
         }
     }
     taken
@@ -180,7 +181,7 @@ async fn no_request_fails_while_what_is_behind_the_receiver_changes() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     stop.store(true, Ordering::Relaxed);
     let mut taken = BTreeSet::new();
-    while let Some(client) = clients.join_next().await {
+    while let Some(client) = within("the clients' end", clients.join_next()).await {
         let client = client.unwrap();
         assert!(!client.is_empty());
         taken.extend(client);
@@ -213,7 +214,8 @@ async fn no_request_fails_while_a_queue_on_disk_is_handed_over() {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     stop.store(true, Ordering::Relaxed);
-    let taken: BTreeSet<u64> = clients.join_all().await.into_iter().flatten().collect();
+    let taken = within("the clients' end", clients.join_all()).await;
+    let taken: BTreeSet<u64> = taken.into_iter().flatten().collect();
     let account = collector.stop(DRAIN).await;
     let mut arrived: BTreeSet<u64> = distinct_ids(&first.spans());
     arrived.extend(distinct_ids(&second.spans()));
@@ -245,7 +247,8 @@ async fn nothing_is_lost_while_the_receiver_itself_changes() {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     stop.store(true, Ordering::Relaxed);
-    let taken: BTreeSet<u64> = clients.join_all().await.into_iter().flatten().collect();
+    let taken = within("the clients' end", clients.join_all()).await;
+    let taken: BTreeSet<u64> = taken.into_iter().flatten().collect();
     let account = collector.stop(DRAIN).await;
     assert_eq!(distinct_ids(&sink.spans()), taken);
     assert_eq!(account.received, taken.len() as u64);
@@ -254,25 +257,24 @@ async fn nothing_is_lost_while_the_receiver_itself_changes() {
 #[tokio::test]
 async fn what_waits_for_a_destination_that_is_taken_out_is_still_delivered() {
     let sink = GrpcSink::default();
-    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let down = reserved.local_addr().unwrap();
-    drop(reserved);
+    let closed = ClosedPort::new();
+    let down = closed.address();
     let mut collector = Collector::start(&sections("1ms", &[("down", down)])).await;
     collector.post_traces(traces(0..50).encode_to_vec()).await;
     let other = sink.serve().await;
     assert!(collector.reload(&sections("1ms", &[("up", other)])).await);
     collector.post_traces(traces(50..60).encode_to_vec()).await;
     eventually("the new destination delivers", async || {
-        sink.spans().len() == 10
+        collector.account().totals().sent == 10
     })
     .await;
+    assert_eq!(sink.spans().len(), 10);
     assert_eq!(collector.account().totals().queued, 50);
     let queued = "spanmesh_account_queued_items{exporter=\"otlp_grpc/down\",signal=\"traces\"}";
     assert_eq!(collector.metric(queued).await, 50.0);
 
     let late = GrpcSink::default();
-    let listener = tokio::net::TcpListener::bind(down).await.unwrap();
-    late.serve_on(listener);
+    late.serve_on(closed.open());
     eventually("the former destination has everything", async || {
         late.spans().len() == 50
     })
@@ -290,9 +292,8 @@ async fn what_waits_for_a_destination_that_is_taken_out_is_still_delivered() {
 #[tokio::test]
 async fn what_waits_for_a_destination_that_stays_or_moves_is_delivered() {
     let sink = GrpcSink::default();
-    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let down = reserved.local_addr().unwrap();
-    drop(reserved);
+    let closed = ClosedPort::new();
+    let down = closed.address();
     let mut collector = Collector::start(&sections("1ms", &[("x", down)])).await;
     collector.post_traces(traces(0..50).encode_to_vec()).await;
     // It stays, and its queue with it.
@@ -397,9 +398,8 @@ async fn ports_that_are_not_there_any_more_are_closed_and_new_ones_open() {
 #[tokio::test]
 async fn what_waits_on_disk_goes_to_the_destination_as_it_is_configured_now() {
     let folder = tempfile::tempdir().unwrap();
-    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let down = reserved.local_addr().unwrap();
-    drop(reserved);
+    let closed = ClosedPort::new();
+    let down = closed.address();
     let stored = |address| stored(folder.path(), address);
     let mut collector = Collector::start(&stored(down)).await;
     collector.post_traces(traces(0..50).encode_to_vec()).await;
@@ -421,9 +421,8 @@ async fn what_waits_on_disk_goes_to_the_destination_as_it_is_configured_now() {
 #[tokio::test]
 async fn what_waits_on_disk_counts_once_though_its_exporter_was_taken_out_for_a_while() {
     let folder = tempfile::tempdir().unwrap();
-    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let down = reserved.local_addr().unwrap();
-    drop(reserved);
+    let closed = ClosedPort::new();
+    let down = closed.address();
     let sink = GrpcSink::default();
     let up = sink.serve().await;
     let mut collector = Collector::start(&stored(folder.path(), down)).await;

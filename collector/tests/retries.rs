@@ -12,10 +12,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use spanmesh_collector::pipeline::DropReason;
 use spanmesh_otlp::status;
-use support::pipeline::{DRAIN, all, grpc_exporter, http_exporter, send};
+use support::pipeline::{all, grpc_exporter, http_exporter, send};
 use support::sink::{GrpcSink, HttpSink};
 use support::telemetry::distinct_ids;
-use support::{Collector, eventually};
+use support::{ClosedPort, Collector, DRAIN, eventually};
 use tonic::Code;
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn retries_end_after_the_time_that_is_configured() {
     let address = sink.serve().await;
     let text = grpc_exporter(address, "").replace(
         "max_interval: 50ms",
-        "max_interval: 50ms, max_elapsed_time: 200ms",
+        "max_interval: 50ms, max_elapsed_time: 3s",
     );
     let collector = Collector::start(&text).await;
     send(&collector, 0..10).await;
@@ -119,18 +119,15 @@ async fn retries_end_after_the_time_that_is_configured() {
 
 #[tokio::test]
 async fn what_waits_is_delivered_when_the_back_end_comes_back() {
-    let reserved = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
-    let collector = Collector::start(&grpc_exporter(address, "")).await;
+    let closed = ClosedPort::new();
+    let collector = Collector::start(&grpc_exporter(closed.address(), "")).await;
     for start in (0..500).step_by(50) {
         send(&collector, start..start + 50).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(collector.account().totals().queued, 500);
     let sink = GrpcSink::default();
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    sink.serve_on(listener);
+    sink.serve_on(closed.open());
     eventually("all have arrived", async || sink.spans().len() == 500).await;
     assert_eq!(distinct_ids(&sink.spans()), all(0..500));
     let account = collector.stop(DRAIN).await;
@@ -146,7 +143,7 @@ async fn one_success_brings_every_waiting_batch_forward() {
         .replace("  batch: {timeout: 10ms}\n", "")
         .replace(
             "initial_interval: 10ms, max_interval: 50ms",
-            "initial_interval: 1m, max_interval: 1m",
+            "initial_interval: 1h, max_interval: 1h, max_elapsed_time: 0",
         );
     let collector = Collector::start(&text).await;
     for start in (0..30).step_by(10) {
@@ -154,7 +151,7 @@ async fn one_success_brings_every_waiting_batch_forward() {
     }
     eventually("all have failed once", async || sink.calls() == 3).await;
     // Not before the answers have been read.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     send(&collector, 30..40).await;
     eventually("all have arrived", async || sink.spans().len() == 40).await;
     collector.stop(DRAIN).await;

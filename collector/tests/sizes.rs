@@ -9,10 +9,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use spanmesh_collector::pipeline::DropReason;
 use spanmesh_otlp::status;
-use support::pipeline::{DRAIN, all, grpc_exporter, http_exporter, send};
+use support::pipeline::{all, grpc_exporter, http_exporter, send};
 use support::sink::{GrpcSink, HttpSink};
 use support::telemetry::{distinct_ids, spans, traces};
-use support::{Collector, eventually};
+use support::{Collector, DRAIN, eventually};
 
 #[tokio::test]
 async fn single_requests_are_split_into_batches_too() {

@@ -16,9 +16,7 @@ use spanmesh_collector::pipeline::{DropReason, Totals};
 use spanmesh_collector::service::FinalAccount;
 use support::sink::GrpcSink;
 use support::telemetry::{distinct_ids, traces};
-use support::{Collector, Failure, assert_settled, eventually};
-
-const DRAIN: Duration = Duration::from_secs(10);
+use support::{Collector, DRAIN, Failure, assert_settled, eventually};
 
 /// A port that nobody listens on.
 const NOWHERE: &str = "127.0.0.1:9";
@@ -32,6 +30,7 @@ exporters:
   otlp_grpc:
     endpoint: {endpoint}
     tls: {{insecure: true}}
+    timeout: 1m
     retry_on_failure: {{initial_interval: 10ms, max_interval: 50ms}}
     sending_queue: {{storage: file_storage, num_consumers: 1}}
 {exporter}
@@ -213,6 +212,10 @@ async fn a_full_storage_refuses_with_a_hint_and_keeps_what_it_has() {
     let collector = Collector::start(&text).await;
     let expected = acknowledged.len();
     eventually("all have arrived", async || sink.spans().len() == expected).await;
+    eventually("this is known", async || {
+        collector.account().totals().queued == 0
+    })
+    .await;
     // There is room again.
     send(&collector, 1000..1010).await;
     stop(collector).await;

@@ -8,9 +8,7 @@ use std::time::Duration;
 use prost::Message;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use support::telemetry::traces;
-use support::{Collector, eventually};
-
-const DRAIN: Duration = Duration::from_secs(5);
+use support::{Collector, DRAIN, eventually};
 
 /// Writes an authority, a server's and a client's certificate into a folder.
 fn certificates(folder: &Path) {
@@ -69,6 +67,7 @@ exporters:
   {exporter}:
     endpoint: {endpoint}
     tls: {{{tls}}}
+    timeout: 1m
     retry_on_failure: {{enabled: false}}
 service:
   {{metrics}}

@@ -8,6 +8,7 @@ pub mod program;
 pub mod sink;
 pub mod telemetry;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use spanmesh_collector::config::{Problems, ProcessEnvironment};
 use spanmesh_collector::service::{FinalAccount, Plan, Service};
+use tokio::net::{TcpListener, TcpSocket};
+use tonic::{Code, Status};
 
 /// A receiver on free ports, and the part of `service` that has no port of its own.
 pub const RECEIVER: &str = "
@@ -30,10 +33,21 @@ receivers:
       http: {endpoint: 'localhost:0'}
 ";
 
+/// How long what has only to happen at some time may take, on a machine that has other things to do,
+/// too. Nothing is waited for without this limit, so that a test fails and does not hang.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Time enough to deliver everything.
+pub const DRAIN: Duration = PATIENCE;
+
 /// A collector in this process.
 pub struct Collector {
     service: Service,
 }
+
+/// A port that nobody listens on. As long as this is there nobody else is given it, neither to listen
+/// on nor to connect from.
+pub struct ClosedPort(TcpSocket);
 
 /// Why a collector did not start.
 #[derive(Debug)]
@@ -58,7 +72,7 @@ impl Collector {
     /// The same where it may not start.
     pub async fn try_start(sections: &str) -> Result<Self, Failure> {
         let plan = plan(RECEIVER, sections).unwrap_or_else(|p| panic!("{p}"));
-        match Service::start(plan).await {
+        match within("a start", Service::start(plan)).await {
             Ok(service) => Ok(Self { service }),
             Err(error) => Err(Failure(error.to_string())),
         }
@@ -67,10 +81,10 @@ impl Collector {
     /// Starts a collector with another receiver.
     pub async fn start_with(receiver: &str, sections: &str) -> Self {
         let plan = plan(receiver, sections).unwrap_or_else(|p| panic!("{p}"));
-        let service = Service::start(plan)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        Self { service }
+        let started = within("a start", Service::start(plan)).await;
+        Self {
+            service: started.unwrap_or_else(|error| panic!("{error}")),
+        }
     }
 
     /// Reloads with these sections instead; whether they were taken over.
@@ -80,7 +94,7 @@ impl Collector {
 
     pub async fn reload_with(&mut self, receiver: &str, sections: &str) -> bool {
         let plan = plan(receiver, sections);
-        self.service.reload(plan).await.unwrap()
+        within("a reload", self.service.reload(plan)).await.unwrap()
     }
 
     pub fn address(&self, component: &str, transport: &str) -> SocketAddr {
@@ -131,14 +145,32 @@ impl Collector {
     }
 
     pub async fn stop(self, drain: Duration) -> FinalAccount {
-        let account = self.service.stop(drain).await;
+        let account = self.stop_anyhow(drain).await;
         assert_balanced(&account);
         account
     }
 
     /// Stops it when something may still be queued.
     pub async fn stop_anyhow(self, drain: Duration) -> FinalAccount {
-        self.service.stop(drain).await
+        let stopping = self.service.stop(drain);
+        within_time("a stop", drain.saturating_add(PATIENCE), stopping).await
+    }
+}
+
+impl ClosedPort {
+    pub fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self(socket)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// From now on somebody listens.
+    pub fn open(self) -> TcpListener {
+        self.0.listen(1024).unwrap()
     }
 }
 
@@ -185,13 +217,16 @@ pub async fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Ve
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body.into())).unwrap();
-    let response = client.request(request).await.unwrap();
-    let (parts, body) = response.into_parts();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: body.collect().await.unwrap().to_bytes(),
-    }
+    let answering = async {
+        let response = client.request(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    };
+    within(&format!("an answer to {method} {url}"), answering).await
 }
 
 /// Posts a protobuf request; the status code, or `None` if there was no answer.
@@ -201,26 +236,46 @@ pub async fn try_post(url: &str, body: Vec<u8>) -> Option<u16> {
         .header("content-type", "application/x-protobuf")
         .body(Full::new(body.into()))
         .unwrap();
-    let response = client.request(request).await.ok()?;
+    let response = within("an answer", client.request(request)).await.ok()?;
     Some(response.status().as_u16())
 }
 
 /// Exports over gRPC; whether it was taken.
 pub async fn try_export(endpoint: &str, request: ExportTraceServiceRequest) -> bool {
-    match TraceServiceClient::connect(endpoint.to_owned()).await {
-        Ok(mut client) => client.export(request).await.is_ok(),
-        Err(_) => false,
-    }
+    let exporting = async {
+        match TraceServiceClient::connect(endpoint.to_owned()).await {
+            Ok(mut client) => client.export(request).await.is_ok(),
+            Err(_) => false,
+        }
+    };
+    within("an answer", exporting).await
 }
 
-/// Waits until something is so; at most ten seconds.
+/// Whether a request was not sent because the connection was being closed without an error. tonic says
+/// INTERNAL then; other clients send it over the next connection.
+pub fn was_not_sent(status: &Status) -> bool {
+    let closed = "GoAway(b\"\", NO_ERROR, Remote)";
+    status.code() == Code::Internal && format!("{status:?}").contains(closed)
+}
+
+/// Waits until something is so; see [`PATIENCE`].
 pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while !check().await {
         assert!(
             Instant::now() < deadline,
-            "not so within ten seconds: {what}"
+            "not so within {PATIENCE:?}: {what}"
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Waits for something that comes to an end; see [`PATIENCE`].
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    within_time(what, PATIENCE, future).await
+}
+
+async fn within_time<T>(what: &str, limit: Duration, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(limit, future).await;
+    result.unwrap_or_else(|_| panic!("no end within {limit:?}: {what}"))
 }

@@ -1,17 +1,17 @@
-//! Pipelines to one back end or several, the spans that go through them, and the time to stop.
+//! Pipelines to one back end or several, and the spans that go through them.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::Duration;
 
 use prost::Message;
 
 use super::Collector;
 use super::telemetry::traces;
 
-/// Time enough to deliver everything.
-pub const DRAIN: Duration = Duration::from_secs(10);
+/// Retries come soon, and none of them because an answer takes its time.
+const SENDING: &str =
+    "timeout: 1m\n    retry_on_failure: {initial_interval: 10ms, max_interval: 50ms}";
 
 /// A traces pipeline with `batch` to these exporters.
 pub fn sections(exporters: &str, names: &str) -> String {
@@ -30,16 +30,15 @@ service:
 }
 
 pub fn grpc_exporter(address: SocketAddr, more: &str) -> String {
-    let retry = "retry_on_failure: {initial_interval: 10ms, max_interval: 50ms}";
     let exporter = format!(
-        "  otlp_grpc:\n    endpoint: {address}\n    tls: {{insecure: true}}\n    {retry}\n    {more}"
+        "  otlp_grpc:\n    endpoint: {address}\n    tls: {{insecure: true}}\n    {SENDING}\n    {more}"
     );
     sections(&exporter, "otlp_grpc")
 }
 
 pub fn http_exporter(address: SocketAddr, more: &str) -> String {
-    let retry = "retry_on_failure: {initial_interval: 10ms, max_interval: 50ms}";
-    let exporter = format!("  otlp_http:\n    endpoint: http://{address}\n    {retry}\n    {more}");
+    let exporter =
+        format!("  otlp_http:\n    endpoint: http://{address}\n    {SENDING}\n    {more}");
     sections(&exporter, "otlp_http")
 }
 

@@ -8,10 +8,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_spanmesh-collector");
+use super::PATIENCE;
 
-/// How long the program may be silent, or take to end, before the test fails.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_spanmesh-collector");
 
 /// A running program, killed if the test ends early.
 pub struct Running {
@@ -67,12 +66,7 @@ impl Running {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .unwrap();
-        assert!(status.success());
+        signal(self.child.id(), name);
     }
 
     /// Waits for the end; returns the exit code, the output and the rest of the log.
@@ -85,7 +79,8 @@ impl Running {
         (status.code(), output, rest)
     }
 
-    fn exit_status(&mut self) -> ExitStatus {
+    /// Waits for the end of the process, but not for what it has written.
+    pub fn exit_status(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -115,9 +110,55 @@ pub fn config(text: &str) -> tempfile::NamedTempFile {
     file
 }
 
+/// The program, to be run to its end by [`output`].
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments);
+    command
+}
+
 /// Runs the program to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).output().unwrap()
+    output(&mut program(arguments))
+}
+
+/// Runs a command to its end, for which it has [`PATIENCE`].
+pub fn output(command: &mut Command) -> Output {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let (ended, output) = channel();
+    // Nobody listens any more if it was too late.
+    thread::spawn(move || ended.send(child.wait_with_output()));
+    let Ok(output) = output.recv_timeout(PATIENCE) else {
+        signal(pid, "KILL");
+        panic!("it does not end: {command:?}")
+    };
+    output.unwrap()
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Waits until something is so; see [`PATIENCE`].
+pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !check() {
+        assert!(
+            Instant::now() < deadline,
+            "not so within {PATIENCE:?}: {what}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 pub fn text(bytes: &[u8]) -> String {
@@ -131,9 +172,7 @@ pub fn http(address: SocketAddr, head: &str, body: &str) -> String {
 
 pub fn http_bytes(address: SocketAddr, head: &str, body: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
     write!(
         stream,
