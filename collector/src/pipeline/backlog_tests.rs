@@ -109,6 +109,23 @@ async fn what_memory_does_not_hold_is_read_back_in_order() {
 }
 
 #[tokio::test]
+async fn what_memory_does_not_hold_is_taken_while_nothing_is_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, lane, account) = queue(folder.path(), &QueueOptions::default());
+    for number in 0..50 {
+        assert!(push(&lane, number).await);
+    }
+    // Consumers get something to try again with, also where what is on its way takes up the memory.
+    let first = queue.next().await.unwrap();
+    let second = queue.next().await.unwrap();
+    assert!(queue.capacity().memory.used() > queue.capacity().memory.limit());
+    assert!(push(&lane, 50).await, "the disk has room");
+    assert_eq!(totals(&account).accepted, 51);
+    first.kept();
+    second.kept();
+}
+
+#[tokio::test]
 async fn what_is_abandoned_is_there_for_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let first = queue(folder.path(), &QueueOptions::default());

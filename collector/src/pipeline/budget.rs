@@ -32,13 +32,17 @@ impl Budget {
         })
     }
 
-    /// Reserves `amount` if so much is left.
+    /// Reserves `amount` if so much is left. Nothing always is, also when more is reserved than there is:
+    /// see [`Self::reserve_over`].
     pub fn try_reserve(self: &Arc<Self>, amount: u64) -> Option<Reservation> {
         self.try_reserve_within(amount, self.limit())
     }
 
     /// The same if no more than `limit` is reserved then.
     fn try_reserve_within(self: &Arc<Self>, amount: u64, limit: u64) -> Option<Reservation> {
+        if amount == 0 {
+            return Some(self.empty());
+        }
         let limit = limit.min(self.limit());
         self.used
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
@@ -161,6 +165,16 @@ mod tests {
         drop(first);
         assert_eq!(budget.used(), 3);
         assert!(budget.try_reserve(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn nothing_is_there_also_when_more_is_taken_than_there_is() {
+        let budget = Budget::new(10);
+        let mut over = budget.reserve_over(11);
+        assert!(budget.try_reserve(0).is_some());
+        assert!(over.resize(11));
+        assert!(budget.try_reserve(1).is_none());
+        assert_eq!(budget.used(), 11);
     }
 
     #[test]
