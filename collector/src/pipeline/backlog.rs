@@ -74,7 +74,7 @@ pub(super) enum Turn {
     Now,
 }
 
-/// So much is read back at once, in bytes of payloads.
+/// So much is read back at once, in bytes of memory.
 const ERRAND_BYTES: u64 = 8 << 20;
 /// How long to wait when the disk could not be read.
 const RETRY: Duration = Duration::from_secs(1);
@@ -143,8 +143,8 @@ impl Backlog {
         }
     }
 
-    /// What to read back, at most `bytes` of it, unless a single record has more. To be followed by
-    /// [`Self::unload`].
+    /// What to read back: as much as takes up `bytes` of memory, with the last record perhaps more. To be
+    /// followed by [`Self::unload`].
     pub(super) fn errand(&mut self, bytes: u64) -> Option<Errand> {
         let behind = self.behind.as_mut().filter(|_| !self.reading)?;
         self.reading = true;

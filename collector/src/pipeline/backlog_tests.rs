@@ -126,6 +126,23 @@ async fn what_memory_does_not_hold_is_taken_while_nothing_is_delivered() {
 }
 
 #[tokio::test]
+async fn no_more_is_read_back_than_there_is_memory_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, lane, _account) = queue(folder.path(), &QueueOptions::default());
+    for number in 0..50 {
+        assert!(push(&lane, number).await);
+    }
+    let one = payload(0).memory();
+    for _ in 0..3 {
+        let load = queue.next().await.unwrap();
+        let memory = &queue.capacity().memory;
+        // What is kept of small payloads is many times what they are themselves.
+        assert!(memory.used() < memory.limit() + one, "{}", memory.used());
+        load.parcels.into_iter().for_each(|parcel| parcel.sent(0));
+    }
+}
+
+#[tokio::test]
 async fn what_is_abandoned_is_there_for_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let first = queue(folder.path(), &QueueOptions::default());

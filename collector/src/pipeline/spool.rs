@@ -12,6 +12,7 @@ use spanmesh_wal::{
 use tracing::{info, warn};
 
 use super::component::StartError;
+use super::payload::Payload;
 use super::storage::StorageOptions;
 use crate::telemetry::{Registry, Throttle};
 
@@ -91,8 +92,8 @@ impl Spool {
         self.handle().done(from, to);
     }
 
-    /// Reads records before `until`, at least one, and no more once they have `bytes`. Goes on
-    /// where the last call ended, or at `seek`. Says how far it came.
+    /// Reads records before `until`, at least one, and no more once they take up so many `bytes` of
+    /// memory as payloads. Goes on where the last call ended, or at `seek`. Says how far it came.
     ///
     /// # Errors
     /// A file that cannot be opened. What was read before it is not lost: it is returned first.
@@ -112,7 +113,7 @@ impl Spool {
             match reader.read(until) {
                 Ok(Some(next)) => {
                     if let Found::Record(record) = &next {
-                        size += record.payload.len() as u64;
+                        size += Payload::memory_of(record.payload.len());
                     }
                     found.push(next);
                 }
