@@ -189,10 +189,14 @@ impl Destination {
         Ok(tasks)
     }
 
-    /// The next load. Once deliveries are given up, what is on disk stays there.
+    /// The next load. Once deliveries are given up, what is on disk stays there; also what cannot be read
+    /// back at the moment, which is not waited for.
     async fn next(&self) -> Option<Load> {
-        if *self.phase.borrow() >= Phase::Abandoning {
-            self.queue.abandon();
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            biased;
+            () = abandoned(&mut phase) => self.queue.abandon(),
+            load = self.queue.next() => return load,
         }
         self.queue.next().await
     }

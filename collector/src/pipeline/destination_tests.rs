@@ -1,5 +1,6 @@
-//! Tests of a destination whose exporter misbehaves.
+//! Tests of a destination whose exporter misbehaves, or whose disk does.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::super::budget::Budget;
@@ -8,6 +9,7 @@ use super::super::gate::Gate;
 use super::super::intake::{Intake, Intakes, Pipelines};
 use super::super::payload::Payload;
 use super::super::route::Route;
+use super::super::storage::StorageOptions;
 use super::*;
 use crate::config::Span;
 
@@ -55,15 +57,42 @@ impl Exporter for Hanging {
     }
 }
 
-/// A destination with one consumer, and the entrance to it.
+/// A destination with one consumer.
 fn destination(exporter: Arc<dyn Exporter>, phase: watch::Receiver<Phase>) -> Arc<Destination> {
+    destination_with(exporter, 1, None, phase)
+}
+
+fn destination_with(
+    exporter: Arc<dyn Exporter>,
+    num_consumers: usize,
+    storage: Option<Storage>,
+    phase: watch::Receiver<Phase>,
+) -> Arc<Destination> {
     let context = BuildContext {
         id: "test".to_owned(),
         ..BuildContext::default()
     };
     let mut options = DeliveryOptions::in_order(1_000_000);
+    options.queue.num_consumers = num_consumers;
     options.retry.max_elapsed_time = Span::seconds(30);
-    Destination::new(&context, exporter, options, 1_000_000, None, phase)
+    Destination::new(&context, exporter, options, 1_000_000, storage, phase)
+}
+
+/// One whose queue is in a folder, and not open yet.
+fn stored(folder: &Path, phase: &watch::Sender<Phase>) -> Arc<Destination> {
+    let options = StorageOptions {
+        directory: folder.to_owned(),
+        fsync: false,
+        max_bytes: 1 << 20,
+        lock_timeout: Duration::ZERO,
+    };
+    let memory = Budget::new(1_000_000);
+    let storage = Some(Storage { options, memory });
+    let exporter = Arc::new(Away {
+        attempts: AtomicUsize::new(0),
+        unreachable: 0,
+    });
+    destination_with(exporter, 3, storage, phase.subscribe())
 }
 
 /// What leads to a destination and nowhere else.
@@ -124,6 +153,40 @@ async fn who_cannot_be_reached_is_looked_for_each_second() {
     // be given up after it.
     let took = began.elapsed().as_secs();
     assert!((20..22).contains(&took), "{took} s");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_back_stays_on_disk_when_deliveries_are_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (phase, _) = watch::channel(Phase::Running);
+    let first = stored(folder.path(), &phase);
+    let intake = intake(&first);
+    first.open().await.unwrap();
+    for _ in 0..3 {
+        intake.admit(payload(), intake.hold()).await.unwrap();
+    }
+    first.stop().await;
+
+    let second = stored(folder.path(), &phase);
+    let _lane = second.lane(Signal::Traces, None);
+    second.open().await.unwrap();
+    // A link to itself is there, and cannot be opened.
+    let log = std::fs::read_dir(folder.path()).unwrap().next().unwrap();
+    for file in std::fs::read_dir(log.unwrap().path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|suffix| suffix == "segment") {
+            std::fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(&path, &path).unwrap();
+        }
+    }
+    let tasks = second.start().unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    phase.send_replace(Phase::Abandoning);
+    let ended = tokio::time::timeout(Duration::from_secs(10), tasks.join_all());
+    assert!(ended.await.is_ok(), "they wait for the disk");
+    second.stop().await;
+    let totals = second.account().totals(Signal::Traces);
+    assert_eq!((totals.recovered, totals.queued), (6, 6));
 }
 
 #[tokio::test]
