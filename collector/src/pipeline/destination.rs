@@ -1,6 +1,7 @@
 //! One exporter with its queue, its retries and its account.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -244,6 +245,9 @@ impl Destination {
         loop {
             let mut phase = self.phase.clone();
             let was_draining = *phase.borrow() >= Phase::Draining;
+            let mut recovered = pin!(self.recovered.notified());
+            // Enabled before the attempt, so that one that goes well meanwhile is not missed.
+            recovered.as_mut().enable();
             let result = tokio::select! {
                 biased;
                 () = abandoned(&mut phase) => {
@@ -308,7 +312,7 @@ impl Destination {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 // A hint of the destination is for this batch, whatever becomes of others.
-                () = self.recovered.notified(), if hint.is_none() => {}
+                () = recovered, if hint.is_none() => {}
                 // What was tried before the collector began to stop is tried again at once.
                 () = draining(&mut phase), if !was_draining => {}
                 () = abandoned(&mut last) => {}

@@ -44,6 +44,29 @@ impl Exporter for Away {
     }
 }
 
+/// Fails for the first batch at once, for the second one when it is told to, and takes what comes then.
+#[derive(Default)]
+struct Late {
+    attempts: AtomicUsize,
+    may_fail: Notify,
+}
+
+impl Exporter for Late {
+    fn export<'a>(&'a self, _batch: &'a Batch) -> BoxFuture<'a, Result<Delivered, ExportError>> {
+        Box::pin(async {
+            match self.attempts.fetch_add(1, Ordering::Relaxed) {
+                0 => {}
+                1 => self.may_fail.notified().await,
+                _ => return Ok(Delivered::default()),
+            }
+            Err(ExportError::Retryable {
+                message: "busy".to_owned(),
+                after: None,
+            })
+        })
+    }
+}
+
 /// Hangs when it is stopped.
 struct Hanging;
 
@@ -153,6 +176,33 @@ async fn who_cannot_be_reached_is_looked_for_each_second() {
     // be given up after it.
     let took = began.elapsed().as_secs();
     assert!((20..22).contains(&took), "{took} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_fails_after_another_one_got_through_tries_again_at_once() {
+    let (_phase, running) = watch::channel(Phase::Running);
+    let late = Arc::new(Late::default());
+    let destination = destination_with(late.clone(), 2, None, running);
+    let intake = intake(&destination);
+    let _tasks = destination.start().unwrap();
+    for _ in 0..2 {
+        intake.admit(payload(), intake.hold()).await.unwrap();
+    }
+    let sent = async |items| {
+        while destination.account().totals(Signal::Traces).sent < items {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    sent(2).await;
+    assert_eq!(late.attempts.load(Ordering::Relaxed), 3);
+    let began = Instant::now();
+    late.may_fail.notify_one();
+    sent(4).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
