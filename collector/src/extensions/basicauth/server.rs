@@ -1,7 +1,7 @@
 //! Checks of user names and passwords.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +19,7 @@ use crate::transport::Reloading;
 pub(super) struct Server {
     known: Reloading<Known>,
     /// Bounds the time that unknown passwords can take up.
-    slow: Semaphore,
+    slow: Arc<Semaphore>,
 }
 
 /// The users, and what was seen of them since the file was read.
@@ -47,7 +47,7 @@ impl Server {
         let known = Reloading::new(files, Some(RELOAD_INTERVAL), move || Known::read(&options))?;
         Ok(Self {
             known,
-            slow: Semaphore::new(SLOW_AT_ONCE),
+            slow: Arc::new(Semaphore::new(SLOW_AT_ONCE)),
         })
     }
 
@@ -78,10 +78,14 @@ impl Server {
         if !hash.is_slow() {
             return hash.verify(&password);
         }
-        let Ok(_permit) = self.slow.acquire().await else {
+        let Ok(permit) = self.slow.clone().acquire_owned().await else {
             return false;
         };
-        let verifying = tokio::task::spawn_blocking(move || hash.verify(&password));
+        let verifying = tokio::task::spawn_blocking(move || {
+            // The hash is computed to its end, also for a client that has gone.
+            let _permit = permit;
+            hash.verify(&password)
+        });
         verifying.await.unwrap_or(false)
     }
 }
@@ -162,6 +166,10 @@ fn credentials(value: &HeaderValue) -> Option<(String, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
     use super::*;
 
     async fn is_taken(server: &Server, scheme: &str, credentials: &str) -> bool {
@@ -196,6 +204,31 @@ mod tests {
         assert!(!is_taken(&server, "Bearer", "a:secret:1").await);
         let refused = server.authenticate(&HeaderMap::new()).await.unwrap_err();
         assert!(refused.challenge.to_str().unwrap().starts_with("Basic "));
+    }
+
+    /// Those who send wrong passwords and go away would have all threads that may wait otherwise.
+    #[test]
+    fn who_goes_away_does_not_make_room_for_another_slow_hash() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (free, freed) = std::sync::mpsc::channel::<()>();
+            let taken = tokio::task::spawn_blocking(move || freed.recv());
+            let hash = bcrypt::hash("secret", 4).unwrap();
+            let json = format!("{{\"inline\": \"a:{hash}\"}}");
+            let server = Server::new(serde_json::from_str(&json).unwrap()).unwrap();
+            for left in [1, 0, 0] {
+                let mut checking = pin!(is_taken(&server, "basic", "a:secret"));
+                let polled = poll_fn(|cx| Poll::Ready(checking.as_mut().poll(cx)));
+                assert!(polled.await.is_pending());
+                assert_eq!(server.slow.available_permits(), left);
+            }
+            drop(free);
+            assert!(taken.await.unwrap().is_err());
+            assert!(is_taken(&server, "basic", "a:secret").await);
+        });
     }
 
     #[test]
