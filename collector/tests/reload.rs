@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,12 +17,16 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use prost::Message;
 use support::sink::GrpcSink;
 use support::telemetry::{distinct_ids, traces};
-use support::{ClosedPort, Collector, DRAIN, eventually, try_post, was_not_sent, within};
+use support::{
+    ClosedPort, Collector, DRAIN, assert_balanced, eventually, try_post, was_not_sent, within,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 /// A traces pipeline with `batch` to a gRPC exporter for each of these names and addresses.
-fn sections(timeout: &str, exporters: &[(&str, std::net::SocketAddr)]) -> String {
+fn sections(timeout: &str, exporters: &[(&str, SocketAddr)]) -> String {
     let mut text = format!("processors:\n  batch: {{timeout: {timeout}}}\nexporters:\n");
     for (name, address) in exporters {
         text.push_str(&format!(
@@ -42,7 +47,7 @@ fn sections(timeout: &str, exporters: &[(&str, std::net::SocketAddr)]) -> String
 }
 
 /// The same for one exporter with its queue on disk.
-fn stored(folder: &std::path::Path, address: std::net::SocketAddr) -> String {
+fn stored(folder: &std::path::Path, address: SocketAddr) -> String {
     let storage = format!(
         "extensions:\n  file_storage: {{directory: '{}'}}\n",
         folder.display()
@@ -59,6 +64,58 @@ fn stored(folder: &std::path::Path, address: std::net::SocketAddr) -> String {
 /// Ten spans by the number of their request.
 fn ids(request: u64) -> std::ops::Range<u64> {
     request * 10..request * 10 + 10
+}
+
+/// [`support::RECEIVER`], and beside it a receiver that another configuration does not have.
+fn receivers() -> String {
+    let old = "  otlp/old: {protocols: {http: {endpoint: 'localhost:0'}}}\n";
+    support::RECEIVER.to_owned() + old
+}
+
+/// Sections in which both of these feed the pipeline.
+fn fed_by_both(sections: &str) -> String {
+    sections.replace("receivers: [otlp]", "receivers: [otlp, otlp/old]")
+}
+
+/// A request of which the head is there.
+struct Begun {
+    stream: TcpStream,
+    body: Vec<u8>,
+}
+
+impl Begun {
+    /// Begins a request; returns when the collector waits for its body.
+    async fn new(address: SocketAddr, request: u64) -> Self {
+        let body = traces(ids(request)).encode_to_vec();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/traces HTTP/1.1\r\nhost: collector\r\nexpect: 100-continue\r\nconnection: \
+             close\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 25];
+        let read = within(
+            "the collector asks for the body",
+            stream.read_exact(&mut answer),
+        );
+        read.await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+        Self { stream, body }
+    }
+
+    /// Sends the body; what became of the spans according to the answer.
+    async fn finish(mut self, request: u64) -> BTreeSet<u64> {
+        self.stream.write_all(&self.body).await.unwrap();
+        let mut answer = Vec::new();
+        let read = within("the answer", self.stream.read_to_end(&mut answer));
+        read.await.unwrap();
+        match &answer[..12] {
+            b"HTTP/1.1 200" => ids(request).collect(),
+            b"HTTP/1.1 503" => BTreeSet::new(),
+            _ => panic!("{}", String::from_utf8_lossy(&answer)),
+        }
+    }
 }
 
 /// How long a server that leaves its port to another one waits for the first request of a connection.
@@ -93,12 +150,8 @@ async fn export(
 }
 
 /// The same over one HTTP connection, which may not be closed.
-async fn post_on(
-    address: std::net::SocketAddr,
-    first: u64,
-    stop: Arc<AtomicBool>,
-) -> BTreeSet<u64> {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+async fn post_on(address: SocketAddr, first: u64, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
+    let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let mut taken = BTreeSet::new();
@@ -255,6 +308,43 @@ async fn nothing_is_lost_while_the_receiver_itself_changes() {
 }
 
 #[tokio::test]
+async fn a_stop_soon_after_a_reload_loses_nothing_that_is_acknowledged_meanwhile() {
+    let sink = GrpcSink::default();
+    let sections = sections("1ms", &[("a", sink.serve().await)]);
+    let mut collector = Collector::start_with(&receivers(), &fed_by_both(&sections)).await;
+    let late = Begun::new(collector.address("otlp/old", "http"), 0).await;
+    assert!(collector.reload(&sections).await);
+    let stopping = tokio::spawn(collector.stop_anyhow(DRAIN));
+    // Enough for the consumers of what runs to end.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let taken = late.finish(0).await;
+    let account = within("it has stopped", stopping).await.unwrap();
+    assert_eq!(distinct_ids(&sink.spans()), taken);
+    assert_eq!(account.received, taken.len() as u64);
+    assert_balanced(&account);
+}
+
+#[tokio::test]
+async fn two_reloads_in_a_row_lose_nothing_that_is_acknowledged_meanwhile() {
+    let (first, second) = (GrpcSink::default(), GrpcSink::default());
+    let before = sections("1ms", &[("a", first.serve().await)]);
+    let after = sections("1ms", &[("a", second.serve().await)]);
+    let mut collector = Collector::start_with(&receivers(), &fed_by_both(&before)).await;
+    let late = Begun::new(collector.address("otlp/old", "http"), 0).await;
+    assert!(collector.reload(&before).await);
+    assert!(collector.reload(&after).await);
+    // Enough for the consumers of the former destination to end.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let taken = late.finish(0).await;
+    let account = collector.stop_anyhow(DRAIN).await;
+    let mut arrived = distinct_ids(&first.spans());
+    arrived.extend(distinct_ids(&second.spans()));
+    assert_eq!(arrived, taken);
+    assert_eq!(account.received, taken.len() as u64);
+    assert_balanced(&account);
+}
+
+#[tokio::test]
 async fn what_waits_for_a_destination_that_is_taken_out_is_still_delivered() {
     let sink = GrpcSink::default();
     let closed = ClosedPort::new();
@@ -375,12 +465,12 @@ async fn ports_that_are_not_there_any_more_are_closed_and_new_ones_open() {
     assert!(collector.reload_with(receiver, &sections).await);
     assert_eq!(collector.address("otlp", "http"), http);
     eventually("the port is closed", async || {
-        tokio::net::TcpStream::connect(grpc).await.is_err()
+        TcpStream::connect(grpc).await.is_err()
     })
     .await;
     assert!(collector.reload(&sections).await);
     let again = collector.address("otlp", "grpc");
-    assert!(tokio::net::TcpStream::connect(again).await.is_ok());
+    assert!(TcpStream::connect(again).await.is_ok());
     // Another receiver takes the port of the first one over.
     let renamed = format!(
         "receivers:\n  otlp/renamed:\n    protocols:\n      http: {{endpoint: '{http}'}}\n"

@@ -11,7 +11,7 @@ mod prepared;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,6 +26,9 @@ use crate::transport::Server;
 #[derive(Default)]
 pub(super) struct Generation {
     pub(super) gate: Arc<Gate>,
+    /// Those of the generations before it, as far as they are still there. What is begun behind them may
+    /// come to destinations that it has kept.
+    former_gates: Vec<Weak<Gate>>,
     pub(super) receivers: BTreeMap<ComponentId, Receiving>,
     pub(super) destinations: BTreeMap<ComponentId, Delivery>,
     pub(super) extensions: BTreeMap<ComponentId, Running>,
@@ -78,6 +81,7 @@ impl Generation {
         let mut stopping: JoinSet<()> = receivers.map(|one| one.receiver.stop()).collect();
         while stopping.join_next().await.is_some() {}
         self.gate.close().await;
+        self.close_former_gates().await;
     }
 
     /// The same, when a successor receives: it has all intakes, and those receivers that stay.
@@ -85,7 +89,27 @@ impl Generation {
         let receivers = std::mem::take(&mut self.receivers).into_values();
         let mut leaving: JoinSet<()> = receivers.map(|one| one.receiver.leave()).collect();
         while leaving.join_next().await.is_some() {}
+        self.hand_over_gates().await;
+    }
+
+    /// Lets nothing more into its queues, nor into those that it has from generations before it: what
+    /// still comes there goes on to its successor.
+    async fn hand_over_gates(&mut self) {
         self.gate.hand_over().await;
+        self.close_former_gates().await;
+    }
+
+    async fn close_former_gates(&mut self) {
+        for gate in self.former_gates.iter().filter_map(Weak::upgrade) {
+            gate.hand_over().await;
+        }
+    }
+
+    /// The gates behind which a successor may find something going on.
+    fn gates(&self) -> Vec<Weak<Gate>> {
+        let former = self.former_gates.iter();
+        let former = former.filter(|gate| gate.strong_count() > 0).cloned();
+        former.chain([Arc::downgrade(&self.gate)]).collect()
     }
 
     /// Whether a destination has its queue in this folder.

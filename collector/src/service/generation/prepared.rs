@@ -294,6 +294,7 @@ impl Prepared {
         }
         Ok(Generation {
             gate: self.gate,
+            former_gates: before.gates(),
             receivers,
             destinations: deliveries,
             extensions,
@@ -321,7 +322,7 @@ impl Prepared {
             false => Failure::Broken,
         };
         if !heirs.is_empty() {
-            before.gate.hand_over().await;
+            before.hand_over_gates().await;
         }
         for (id, idle) in heirs {
             if let Some(delivery) = before.destinations.remove(id) {
