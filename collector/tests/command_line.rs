@@ -213,6 +213,36 @@ fn it_ends_while_a_reload_waits_for_a_disk() {
 }
 
 #[test]
+fn it_ends_while_a_reload_waits_for_somebody_to_read_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe").display().to_string();
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let file = config(CONFIG);
+    let mut running = Running::start(file.path());
+    let to_pipe = format!("file: {{path: '{pipe}'}}");
+    let text = CONFIG.replace("debug: {verbosity: normal}", &to_pipe);
+    std::fs::write(file.path(), text.replace("[debug]", "[file]")).unwrap();
+    running.signal("HUP");
+    while !running
+        .next_line()
+        .contains("reading the configuration again")
+    {}
+    let otlp = running.address("transport=\"http\"");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(http(otlp, "POST /v1/traces", REQUEST).starts_with("HTTP/1.1 200"));
+    running.signal("TERM");
+    let (code, output, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(output.contains("GET /cart"), "{output}");
+}
+
+#[test]
 fn files_are_watched_on_demand() {
     // As Kubernetes changes a ConfigMap: by a symbolic link to another folder.
     let folder = tempfile::tempdir().unwrap();

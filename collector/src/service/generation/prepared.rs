@@ -164,7 +164,14 @@ impl Prepared {
                 memory: shared.memory.clone(),
             });
             let context = shared.context(&id, &self.ports);
-            let exporter = config.build(&context)?;
+            let building = context.clone();
+            // To open a file takes as long as the disk does, and a pipe until somebody reads from it.
+            let built = tokio::task::spawn_blocking(move || config.build(&building)).await;
+            let exporter = built.unwrap_or_else(|panic| {
+                Err(StartError(format!(
+                    "exporter \"{id}\" cannot be built: {panic}"
+                )))
+            })?;
             let (phase, phases) = watch::channel(Phase::Running);
             let share = self.share;
             let destination =
