@@ -14,7 +14,7 @@ use spanmesh_collector::{connectors, exporters, extensions, processors, receiver
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// jemalloc, since it can say what holds the memory.
 #[global_allocator]
@@ -136,22 +136,28 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         if arguments.watch && watch.is_pointless() {
             warn!("--watch changes nothing: the configuration is not in files");
         }
-        let name = loop {
+        let end = loop {
             tokio::select! {
-                name = termination.signal() => break name,
+                name = termination.signal() => break Ok(name),
                 _ = hangup.recv() => info!("SIGHUP: reading the configuration again"),
                 () = watch.changed(), if arguments.watch => {
                     info!("a file of the configuration has changed: reading it again");
                 }
             }
             tokio::select! {
-                files = reload(&mut service, &input) => watch = Watch::new(files?),
-                name = termination.signal() => break name,
+                files = reload(&mut service, &input) => match files {
+                    Ok(files) => watch = Watch::new(files),
+                    Err(error) => break Err(error),
+                },
+                name = termination.signal() => break Ok(name),
             }
         };
-        info!(signal = name, "stopping");
+        match &end {
+            Ok(name) => info!(signal = name, "stopping"),
+            Err(error) => error!("stopping: {error}"),
+        }
         service.stop(drain_timeout).await;
-        Ok(())
+        end.map(drop)
     });
     // Threads that still write, to a pipe that nobody reads or a disk that hangs, end with the process.
     runtime.shutdown_timeout(THREADS_TIMEOUT);

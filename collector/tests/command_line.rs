@@ -243,6 +243,39 @@ fn it_ends_while_a_reload_waits_for_somebody_to_read_a_pipe() {
 }
 
 #[test]
+fn it_says_where_everything_went_when_a_reload_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |consumers: u32| {
+        format!(
+            "receivers:\n  otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:0'}}}}}}\n\
+             extensions:\n  file_storage: {{directory: '{}'}}\n\
+             exporters:\n  otlp_http: {{endpoint: 'http://127.0.0.1:9'}}\n  \
+             otlp_http/stored: {{endpoint: 'http://127.0.0.1:9', sending_queue: {{storage: \
+             file_storage, num_consumers: {consumers}}}}}\n\
+             service:\n  extensions: [file_storage]\n  telemetry: {{metrics: {{level: none}}}}\n  \
+             pipelines:\n    traces: {{receivers: [otlp], exporters: [otlp_http, \
+             otlp_http/stored]}}\n",
+            folder.path().display()
+        )
+    };
+    let file = config(&text(1));
+    let running = Running::start(file.path());
+    let otlp = running.address("transport=\"http\"");
+    assert!(http(otlp, "POST /v1/traces", REQUEST).starts_with("HTTP/1.1 200"));
+    // The queue can be closed now, but not opened again.
+    let log = std::fs::read_dir(folder.path()).unwrap().next().unwrap();
+    let log = log.unwrap().path();
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::write(&log, "").unwrap();
+    std::fs::write(file.path(), text(2)).unwrap();
+    running.signal("HUP");
+    let (code, _, log) = running.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("cannot use "), "{log}");
+    assert!(log.contains("dropped=1 reasons=\"shutdown 1\""), "{log}");
+}
+
+#[test]
 fn files_are_watched_on_demand() {
     // As Kubernetes changes a ConfigMap: by a symbolic link to another folder.
     let folder = tempfile::tempdir().unwrap();
