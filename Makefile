@@ -264,10 +264,11 @@ demo: setup-rust setup-python filter collector ## Three services behind Envoys, 
 
 test: setup filter collector images test-rust fuzz test-e2e test-istio test-envoys ## All tests: unit, property, fuzzing in short, end to end with a real Envoy
 
-# With a limit, so that a test that hangs is named and does not take the time of all others.
+# With a limit, so that a test that hangs is named and does not take the time of all others. At a
+# terminal in the foreground, where Ctrl-C reaches the tests.
 test-rust:
 	cargo test --locked --workspace --no-run
-	timeout --verbose 20m cargo test --locked --workspace
+	timeout $$([ ! -t 0 ] || echo --foreground) --verbose 20m cargo test --locked --workspace
 
 fuzz: setup-rust ## Each fuzz target for a few seconds, the same inputs on each fresh machine
 	@$(call need,c++,install a C++ compiler such as g++)
