@@ -18,6 +18,8 @@ struct State {
     open: usize,
     /// When the last one was answered, or the connection was made.
     last: Instant,
+    /// Whether there has been one at all.
+    used: bool,
 }
 
 /// A service that tells of its requests.
@@ -42,6 +44,7 @@ impl Default for Activity {
         Self(Mutex::new(State {
             open: 0,
             last: Instant::now(),
+            used: false,
         }))
     }
 }
@@ -61,6 +64,19 @@ impl Activity {
         }
     }
 
+    /// Returns after so long if no request has begun by then; never otherwise.
+    pub(super) async fn unused(&self, timeout: Duration) {
+        tokio::time::sleep(timeout).await;
+        if self.is_used() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn is_used(&self) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.used
+    }
+
     /// For how long there has been no request.
     fn quiet(&self) -> Duration {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,6 +89,7 @@ impl Activity {
     fn begin(self: &Arc<Self>) -> Open {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.open += 1;
+        state.used = true;
         Open(self.clone())
     }
 }

@@ -32,7 +32,7 @@ pub struct Limits {
     /// Connections at the same time; further ones wait.
     pub max_connections: usize,
     /// How long an HTTP/1.1 client may take from the end of one request to the end of the next one's
-    /// headers.
+    /// headers, and any client to the end of the first one's.
     pub header_timeout: Duration,
     /// A connection without requests for so long is closed; `None` for no limit.
     pub idle_timeout: Option<Duration>,
@@ -270,6 +270,8 @@ async fn serve<S, B>(
             // An error means that the server is gone.
             _ = ending.wait_for(|ending| *ending) => None,
             () = elapsed(limits.max_age.map(jittered)) => limits.max_age_grace,
+            // Until a client has said which version of HTTP it speaks, hyper waits without a limit.
+            () = activity.unused(limits.header_timeout) => Some(limits.ping_timeout),
             // Nobody waits for an answer, and the client may be gone without a word.
             () = activity.idle(limits.idle_timeout) => Some(limits.ping_timeout),
         }
