@@ -64,7 +64,6 @@ def _measure(effort: Effort) -> str:
         counts = {what: calls(run, what, variant) for what, variant in recorded.items()}
     nothing = variants.probe("nothing", 0)
     none = variants.probe("expression", 1, b"[]").named("one expression of nothing")
-    first_header = variants.probe("set-header", 1)
     probes = {
         what: variants.probe(kind, _COUNT, data).named(f"{_COUNT} times {what}")
         for what, (kind, data) in _CALLS.items()
@@ -84,14 +83,11 @@ def _measure(effort: Effort) -> str:
     }
     # The calls make each request dear: fewer of them show it.
     load = Load(effort.requests // 2, effort.warm_up // 2)
-    compared = [BARE, variants.empty(), nothing, none, first_header, *recorded.values()]
+    compared = [BARE, variants.empty(), nothing, none, *recorded.values()]
     compared += [*probes.values(), *items.values(), *lists.values()]
     found = Comparison.of("hostcalls", compared, effort.rounds, load)
     costs = [["an empty filter, over bare Envoy", Spread.of(found.over(compared[1])).format(2)]]
     costs += [[what, _each(found, probe, nothing)] for what, probe in probes.items()]
-    costs.append(
-        ["the first header that is set", Spread.of(found.over(first_header, nothing)).format(2)]
-    )
     costs += [[f"{what}, in an expression", _each(found, it, none)] for what, it in items.items()]
     return section(
         _calls(counts),
@@ -131,15 +127,13 @@ def _sums(
 
     empty = median(variants.empty())
     map_read = median(probes["all request headers"], nothing) / _COUNT
-    first_header = median(variants.probe("set-header", 1), nothing)
-    further_header = median(probes["set a request header"], nothing) / _COUNT
+    header_set = median(probes["set a request header"], nothing) / _COUNT
     columns: list[list[float]] = []
     for what, variant in recorded.items():
-        headers = counts[what]["replace_header_map_value"]
         parts = [
             empty,
             counts[what]["get_header_map_pairs"] * map_read,
-            first_header + (headers - 1) * further_header if headers else 0.0,
+            counts[what]["replace_header_map_value"] * header_set,
             median(lists[what], nothing) / _COUNT if what in lists else 0.0,
         ]
         whole = median(variant)
@@ -147,10 +141,10 @@ def _sums(
     heads = [
         "what an empty filter costs",
         "all request headers",
-        "headers set, and the route matched once more",
+        "headers set",
         "the attributes, by one expression",
         "sum",
-        "the rest: the module's own code, calls into it, the export",
+        "the rest: the module's own code, calls into it, one more match of the route, the export",
         "the filter over bare Envoy",
     ]
     rows = [[head, *(f"{column[at]:.2f}" for column in columns)] for at, head in enumerate(heads)]
