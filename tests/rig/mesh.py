@@ -93,25 +93,9 @@ class Deployment:
         """Return the filter's statistics in each Envoy."""
         return [envoy.filter_stats() for envoy in self.envoys]
 
-    def settle(
-        self,
-        fetch: Callable[[], Telemetry],
-        *,
-        collector: Collector | None = None,
-        timeout: float = 30.0,
-        lossy: bool = False,
-        duplicates: bool = False,
-        replaced: bool = False,
-    ) -> Telemetry:
-        """Wait for what the requests so far demand, take the account, and check that it holds."""
-        received, account = self.take_account(
-            fetch,
-            collector=collector,
-            timeout=timeout,
-            lossy=lossy,
-            duplicates=duplicates,
-            replaced=replaced,
-        )
+    def settle(self, fetch: Callable[[], Telemetry], **options: Any) -> Telemetry:
+        """Take the account as `take_account` does, with its options, and check that it holds."""
+        received, account = self.take_account(fetch, **options)
         account.check()
         return received
 
