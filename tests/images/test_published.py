@@ -50,15 +50,11 @@ def within(root: Path, *argv: str) -> list[str]:
     ]
 
 
-def within_container(root: Path, *argv: str) -> list[str]:
-    """Return a command that runs another one in a root of its own, with `/proc` as engines do."""
-    as_root = os.geteuid() == 0
-    user = [f"--userspec={USER}:{USER}"] if as_root else []
-    return [
-        *("unshare", "--mount", *([] if as_root else ["--map-root-user"])),
-        *("sh", "-c", 'mkdir "$0/proc" && mount --rbind /proc "$0/proc" && exec "$@"', str(root)),
-        *("chroot", *user, str(root), *argv),
-    ]
+def with_proc(root: Path, *argv: str) -> list[str]:
+    """Return a command that runs another one when `/proc` is in a root, where engines put it."""
+    mounting = 'mkdir "$0/proc" && mount --rbind /proc "$0/proc" && exec "$@"'
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    return ["unshare", "--mount", *as_root, "sh", "-c", mounting, str(root), *argv]
 
 
 def unpack(image: Layout, root: Path) -> Path:
@@ -173,8 +169,8 @@ def test_the_collector_of_the_image_can_be_profiled(run: Run) -> None:
     document["extensions"]["pprof"] = {"endpoint": f"127.0.0.1:{profiles}"}
     document["service"]["extensions"].append("pprof")
     (root / "collector.yaml").write_text(yaml.safe_dump(document))
-    argv = within_container(root, f"/{contents.COLLECTOR}", "--config=/collector.yaml")
-    process = run.spawn("collector", argv, env={"TMPDIR": f"/{contents.STATE}"})
+    argv = within(root, f"/{contents.COLLECTOR}", "--config=/collector.yaml")
+    process = run.spawn("collector", with_proc(root, *argv), env={"TMPDIR": f"/{contents.STATE}"})
     needed = (profiles, ports.http, ports.metrics)
     process.wait_until(lambda: all(map(listens, needed)), "profiles can be had")
     wire, signal = otlp.Http(ports, otlp.PROTOBUF), otlp.TRACES
