@@ -380,8 +380,7 @@ fn a_collector_that_cannot_start_leaves_the_file_of_another_one_alone() {
     let running = Running::start(first.path());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
     let otlp = running.address("transport=\"http\"");
-    let request = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"GET /cart"}]}]}]}"#;
-    let post = || assert!(http(otlp, "POST /v1/traces", request).starts_with("HTTP/1.1 200"));
+    let post = || assert!(http(otlp, "POST /v1/traces", REQUEST).starts_with("HTTP/1.1 200"));
     let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
     let written = |count| eventually("it is written", || lines() >= count);
     post();
