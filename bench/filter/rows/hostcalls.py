@@ -50,9 +50,6 @@ _ATTRIBUTES = {
 """What more of an expression costs: each is in it many times."""
 
 
-_EVALUATE = "call_foreign_function"
-
-
 def _measure(effort: Effort) -> str:
     recorded = {
         "spans and logs": variants.ours(),
@@ -79,7 +76,7 @@ def _measure(effort: Effort) -> str:
             f"{_COUNT} times the attributes for {what}"
         )
         for what, variant in recorded.items()
-        if counts[what][_EVALUATE]
+        if counts[what]["call_foreign_function"]
     }
     # The calls make each request dear: fewer of them show it.
     load = Load(effort.requests // 2, effort.warm_up // 2)
